@@ -1,0 +1,66 @@
+"""Labelled slates: what the learner learns from."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.record import Id, Position, Propensity, Record, Scalar, Share, Ts
+
+
+class SessionItem(Record, kw_only=True):
+    """An item the user engaged with before the impression."""
+
+    item_id: Id
+    action: str
+    satisfaction: Share | None = None
+    age_s: Annotated[float, Meta(ge=0)]
+
+
+class Session(Record, kw_only=True):
+    """What was known of the user strictly before the impression; `recent` is oldest first."""
+
+    recent: list[SessionItem] = []
+    query: str | None = None
+    counters: dict[str, float] = {}
+
+
+class Outcome(Record, kw_only=True):
+    """What became of one shown item, as far as it is known at this revision."""
+
+    item_id: Id
+    position: Position
+    propensity: Propensity | None = None
+    clicked: bool = False
+    dwell_ms: float | None = None
+    satisfaction: Share | None = None
+    feedback: dict[str, float] = {}
+    examined: Share = 1.0
+    trust: Share = 1.0
+    weight: float = 1.0
+    final: bool = False
+
+
+class LabeledSlate(Record, kw_only=True):
+    """The outcomes that one revision of a slate decides or changes.
+
+    `request_id#revision` identifies it. `ts` is the impression's time, `observed_ts` the event time
+    at which these outcomes became known.
+    """
+
+    request_id: Id
+    revision: Annotated[int, Meta(ge=0)]
+    user_id: Id
+    ts: Ts
+    observed_ts: Ts
+    surface: str = ""
+    policy: str | None = None
+    model_version: str | None = None
+    context: dict[str, Scalar] = {}
+    session: Session
+    slate: list[Id]
+    outcomes: list[Outcome]
+
+    @property
+    def label_id(self) -> str:
+        """The deduplication key of this revision."""
+        return f"{self.request_id}#{self.revision}"

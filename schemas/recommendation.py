@@ -1,0 +1,46 @@
+"""Asking for recommendations, and the answer."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.record import Id, Position, Propensity, Record, Scalar, Ts
+
+MAX_K = 500
+
+
+class RecommendationRequest(Record, kw_only=True):
+    """A request for the `k` best items; without `candidates`, of the whole catalogue."""
+
+    request_id: Id
+    user_id: Id
+    ts: Ts
+    k: Annotated[int, Meta(ge=1, le=MAX_K)]
+    candidates: list[Id] | None = None
+    exclude: list[Id] = []
+    surface: str = ""
+    session_id: Id | None = None
+    query: str | None = None
+    context: dict[str, Scalar] = {}
+
+
+class RecommendedItem(Record, kw_only=True):
+    """One item of an answer."""
+
+    item_id: Id
+    score: float
+    propensity: Propensity
+    position: Position
+    reason: str | None = None
+
+
+class Recommendation(Record, kw_only=True):
+    """An answer. Shown to the user, it feeds back as an `Impression` with the same ids and propensities."""
+
+    request_id: Id
+    user_id: Id
+    ts: Ts
+    items: list[RecommendedItem]
+    policy: str
+    model_version: str | None
+    degraded: str | None = None

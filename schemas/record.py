@@ -1,0 +1,19 @@
+"""The common base of every record, and the types its fields are made of."""
+
+from typing import Annotated
+
+import msgspec
+
+ID_BYTES = 256
+"""Ids longer than this, in UTF-8 bytes, are refused."""
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_BYTES)]
+Ts = Annotated[int, msgspec.Meta(ge=0, lt=2**53, description="event time, ms since the epoch, UTC")]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Propensity = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Position = Annotated[int, msgspec.Meta(ge=0)]
+Scalar = str | int | float
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A frozen record. Unknown fields are ignored, defaults are not written; subclasses say `kw_only=True`."""
