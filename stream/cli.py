@@ -1,0 +1,38 @@
+"""SHELL: the `freshrank` command. Subcommands are imported when they are called, so that `--help` stays quick."""
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "demo": "Run the whole loop on real data, on this machine.",
+    "topics": "Create or list the Kafka topics.",
+    "doctor": "Check broker, topics, database and device, and say what to do.",
+    "replay": "Replay a log directory into the topics.",
+    "backfill": "Train the base from a log directory.",
+    "evaluate": "Replay a log offline, test-then-train, and report metrics per arm.",
+    "convert": "Convert a public data set into a log directory.",
+    "models": "List and show the checkpoints in the registry.",
+}
+"""Name → one line of help. The command is `stream.commands.<name>:<name>`."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"stream.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="freshrank")
+def main() -> None:
+    """Learn from feedback while the user is still here."""
