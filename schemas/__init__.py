@@ -1,1 +1,1 @@
-"""Records, topics, errors and tables: what crosses a process boundary. Imports nothing of learner or stream."""
+"""Records, topics, errors, tables: what crosses a process boundary. Imports nothing of learner or stream."""

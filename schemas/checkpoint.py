@@ -6,7 +6,7 @@ from schemas.trace import Trace
 FORMAT = 1
 
 
-class Snapshot(Record, kw_only=True):
+class Snapshot(Record, frozen=True, kw_only=True):
     """Where the trainer state that this checkpoint grew from was written."""
 
     uri: str
@@ -14,7 +14,7 @@ class Snapshot(Record, kw_only=True):
     offsets: dict[str, int]
 
 
-class Manifest(Record, kw_only=True):
+class Manifest(Record, frozen=True, kw_only=True):
     """Describes one checkpoint. `version` is the content hash of its scoring weights.
 
     `parent` is None for a full checkpoint; a delta holds only what changed since its parent.

@@ -49,7 +49,7 @@ def decode(record: type[R], raw: bytes, schema: int = SCHEMA_VERSION) -> R:
     if len(raw) > MAX_BYTES:
         raise InvalidRecord(Reason.TOO_LARGE, f"{len(raw)} bytes, expected at most {MAX_BYTES}")
     try:
-        value = _decoder(record).decode(raw)
+        value: R = _decoder(record).decode(raw)
     except msgspec.ValidationError as error:
         raise InvalidRecord(Reason.INVALID, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -3,7 +3,7 @@
 from schemas.record import Record, Ts
 
 
-class Evaluation(Record, kw_only=True):
+class Evaluation(Record, frozen=True, kw_only=True):
     """The value of a metric, the number of observations behind it, and its 95 % interval if known."""
 
     name: str

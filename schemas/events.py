@@ -11,7 +11,7 @@ FeedbackKind = Literal[
 ]
 
 
-class ShownItem(Record, kw_only=True):
+class ShownItem(Record, frozen=True, kw_only=True):
     """One item of a slate, where it stood, and with which probability the policy put it there."""
 
     item_id: Id
@@ -19,7 +19,7 @@ class ShownItem(Record, kw_only=True):
     propensity: Propensity | None = None
 
 
-class Impression(Record, kw_only=True):
+class Impression(Record, frozen=True, kw_only=True):
     """A slate that was shown to a user. Its `request_id` is what clicks and dwells refer to."""
 
     event_id: Id
@@ -35,7 +35,7 @@ class Impression(Record, kw_only=True):
     context: dict[str, Scalar] = {}
 
 
-class Click(Record, kw_only=True):
+class Click(Record, frozen=True, kw_only=True):
     """A click on an item of a shown slate."""
 
     event_id: Id
@@ -46,7 +46,7 @@ class Click(Record, kw_only=True):
     position: Position | None = None
 
 
-class Dwell(Record, kw_only=True):
+class Dwell(Record, frozen=True, kw_only=True):
     """How long a user stayed with an item; `completion` may exceed 1 where content loops."""
 
     event_id: Id
@@ -58,7 +58,7 @@ class Dwell(Record, kw_only=True):
     completion: Annotated[float, Meta(ge=0)] | None = None
 
 
-class Feedback(Record, kw_only=True):
+class Feedback(Record, frozen=True, kw_only=True):
     """What a user said of an item; with a `request_id`, of an item of that slate."""
 
     event_id: Id
@@ -70,7 +70,7 @@ class Feedback(Record, kw_only=True):
     request_id: Id | None = None
 
 
-class Search(Record, kw_only=True):
+class Search(Record, frozen=True, kw_only=True):
     """What a user searched for."""
 
     event_id: Id
@@ -80,7 +80,7 @@ class Search(Record, kw_only=True):
     session_id: Id | None = None
 
 
-class Item(Record, kw_only=True):
+class Item(Record, frozen=True, kw_only=True):
     """An item of the catalogue, with all that can be said of it before anybody has seen it."""
 
     item_id: Id
@@ -94,7 +94,7 @@ class Item(Record, kw_only=True):
     vectors: dict[str, list[float]] = {}
 
 
-class Erasure(Record, kw_only=True):
+class Erasure(Record, frozen=True, kw_only=True):
     """A user asks to be forgotten."""
 
     event_id: Id

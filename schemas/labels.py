@@ -7,7 +7,7 @@ from msgspec import Meta
 from schemas.record import Id, Position, Propensity, Record, Scalar, Share, Ts
 
 
-class SessionItem(Record, kw_only=True):
+class SessionItem(Record, frozen=True, kw_only=True):
     """An item the user engaged with before the impression."""
 
     item_id: Id
@@ -16,7 +16,7 @@ class SessionItem(Record, kw_only=True):
     age_s: Annotated[float, Meta(ge=0)]
 
 
-class Session(Record, kw_only=True):
+class Session(Record, frozen=True, kw_only=True):
     """What was known of the user strictly before the impression; `recent` is oldest first."""
 
     recent: list[SessionItem] = []
@@ -24,7 +24,7 @@ class Session(Record, kw_only=True):
     counters: dict[str, float] = {}
 
 
-class Outcome(Record, kw_only=True):
+class Outcome(Record, frozen=True, kw_only=True):
     """What became of one shown item, as far as it is known at this revision."""
 
     item_id: Id
@@ -40,7 +40,7 @@ class Outcome(Record, kw_only=True):
     final: bool = False
 
 
-class LabeledSlate(Record, kw_only=True):
+class LabeledSlate(Record, frozen=True, kw_only=True):
     """The outcomes that one revision of a slate decides or changes.
 
     `request_id#revision` identifies it. `ts` is the impression's time, `observed_ts` the event time

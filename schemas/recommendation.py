@@ -9,7 +9,7 @@ from schemas.record import Id, Position, Propensity, Record, Scalar, Ts
 MAX_K = 500
 
 
-class RecommendationRequest(Record, kw_only=True):
+class RecommendationRequest(Record, frozen=True, kw_only=True):
     """A request for the `k` best items; without `candidates`, of the whole catalogue."""
 
     request_id: Id
@@ -24,7 +24,7 @@ class RecommendationRequest(Record, kw_only=True):
     context: dict[str, Scalar] = {}
 
 
-class RecommendedItem(Record, kw_only=True):
+class RecommendedItem(Record, frozen=True, kw_only=True):
     """One item of an answer."""
 
     item_id: Id
@@ -34,7 +34,7 @@ class RecommendedItem(Record, kw_only=True):
     reason: str | None = None
 
 
-class Recommendation(Record, kw_only=True):
+class Recommendation(Record, frozen=True, kw_only=True):
     """An answer. Shown to the user, it feeds back as an `Impression` with the same ids and propensities."""
 
     request_id: Id

@@ -16,4 +16,7 @@ Scalar = str | int | float
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A frozen record. Unknown fields are ignored, defaults are not written; subclasses say `kw_only=True`."""
+    """A frozen record: unknown fields are ignored, defaults are not written.
+
+    Subclasses repeat `frozen=True`, which they inherit, because type checkers do not see it otherwise.
+    """

@@ -1,4 +1,4 @@
-"""One table of topics: name, key, record, how long it is kept. Everything that creates or reads a topic reads this."""
+"""One table of topics: name, key, record, retention. Everything that creates or reads a topic reads this."""
 
 from typing import Literal, NamedTuple
 
@@ -26,7 +26,7 @@ class Topic(NamedTuple):
 
     def config(self) -> dict[str, str]:
         """The topic's broker configuration."""
-        config = {"cleanup.policy": self.cleanup}
+        config: dict[str, str] = {"cleanup.policy": self.cleanup}
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
         return config

@@ -15,7 +15,7 @@ A replay sets it, so that an old log is judged against its own time and not agai
 """
 
 
-class Trace(Record, kw_only=True):
+class Trace(Record, frozen=True, kw_only=True):
     """Milliseconds since the epoch, UTC, at which each hop was passed; None where it was not yet."""
 
     event: int | None = None
