@@ -1,0 +1,88 @@
+"""PURE: encoded queries → tensors of one batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learner.catalogue import Catalogue
+from learner.encoding import Encoded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """An encoded slate with what is to be learned of it: targets and weights float32 [n, K], positions [n]."""
+
+    encoded: Encoded
+    positions: NDArray[np.int32]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B queries with M pairs over U distinct items, and l the longest session.
+
+    `session` [B, l] and `pair_item` [M] index into the U items; sessions are padded on the right.
+    """
+
+    item_rows: Tensor  # [U] int64
+    item_text: Tensor  # [U, text width]
+    item_attributes: Tensor  # [U, SLOTS] int64
+    session: Tensor  # [B, l] int64
+    actions: Tensor  # [B, l] int64
+    satisfactions: Tensor  # [B, l] int64
+    ages: Tensor  # [B, l] int64
+    lengths: Tensor  # [B] int64
+    query: Tensor  # [B, text width]; zero where nothing was searched for
+    users: Tensor  # [B] int64
+    contexts: Tensor  # [B] int64
+    pair_slate: Tensor  # [M] int64
+    pair_item: Tensor  # [M] int64
+    features: Tensor  # [M, F]
+
+
+def collate(encoded: Sequence[Encoded], catalogue: Catalogue, device: torch.device | str = "cpu") -> Batch:
+    """Pad and stack encoded queries; each distinct item is carried once."""
+    lengths = np.array([len(one.session) for one in encoded])
+    counts = np.array([len(one.rows) for one in encoded])
+    flat = np.concatenate([*(one.session for one in encoded), *(one.rows for one in encoded)])
+    item_rows, inverse = np.unique(flat, return_inverse=True)
+    tokens = int(lengths.sum())
+    longest = max(int(lengths.max(initial=0)), 1)
+
+    def padded(values: NDArray[np.generic]) -> Tensor:
+        out = np.zeros((len(encoded), longest), np.int64)
+        out[np.arange(longest)[None, :] < lengths[:, None]] = values
+        return torch.from_numpy(out).to(device)
+
+    def move(values: NDArray[np.generic], dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype).to(device)
+
+    return Batch(
+        item_rows=move(item_rows),
+        item_text=move(catalogue.text[item_rows], torch.float32),
+        item_attributes=move(catalogue.attributes[item_rows]),
+        session=padded(inverse[:tokens]),
+        actions=padded(np.concatenate([one.actions for one in encoded])),
+        satisfactions=padded(np.concatenate([one.satisfactions for one in encoded])),
+        ages=padded(np.concatenate([one.ages for one in encoded])),
+        lengths=move(lengths),
+        query=move(_queries(encoded, catalogue.text.shape[1]), torch.float32),
+        users=move(np.array([one.user for one in encoded])),
+        contexts=move(np.array([one.context for one in encoded])),
+        pair_slate=move(np.repeat(np.arange(len(encoded)), counts)),
+        pair_item=move(inverse[tokens:]),
+        features=move(np.concatenate([one.features for one in encoded]), torch.float32),
+    )
+
+
+def _queries(encoded: Sequence[Encoded], width: int) -> NDArray[np.float32]:
+    out = np.zeros((len(encoded), width), np.float32)
+    for row, one in zip(out, encoded, strict=True):
+        if len(one.query):
+            row[:] = one.query
+    return out

@@ -1,0 +1,93 @@
+"""PURE: the items there are, as arrays with one row an item."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.rows import Vocabulary
+from schemas.events import Item
+from schemas.record import Scalar
+
+TAG_SLOTS = 4
+KEY_SLOTS = 4
+SLOTS = TAG_SLOTS + KEY_SLOTS
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+class Catalogue:
+    """Items by row: text vectors [n, width], attribute rows [n, SLOTS], log-duration and birth [n].
+
+    The first TAG_SLOTS attribute slots hold tags, the others the values of `keys`, one slot a key, so
+    that a slot means the same for every item. Row 0, the unknown item, has no text and no attributes.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, keys: Sequence[str], width: int, embed: Embed) -> None:
+        self._vocabulary = vocabulary
+        self._embed = embed
+        self.keys = tuple(keys)[:KEY_SLOTS]
+        capacity = vocabulary.items.capacity
+        self.text = np.zeros((capacity, width), np.float32)
+        self.attributes = np.zeros((capacity, SLOTS), np.int32)
+        self.log_duration = np.zeros(capacity, np.float32)
+        self.created_ts = np.zeros(capacity, np.float64)
+        self.known = np.zeros(capacity, np.bool_)
+
+    def put(self, items: Sequence[Item]) -> NDArray[np.int32]:
+        """Add or replace items; returns their rows, int32 [n]. Items beyond the capacity stay unknown."""
+        rows = self._vocabulary.items.rows([item.item_id for item in items], admit=True)
+        vectors = self._embed([verbalise(item) for item in items])
+        for row, item, vector in zip(rows, items, vectors, strict=True):
+            if row:
+                self._put_one(int(row), item, vector)
+        return rows
+
+    def _put_one(self, row: int, item: Item, vector: NDArray[np.float32]) -> None:
+        self.text[row] = vector
+        self.attributes[row] = self._slots(item)
+        self.log_duration[row] = np.log1p((item.duration_ms or 0.0) / 1000)
+        self.created_ts[row] = item.created_ts or 0
+        self.known[row] = True
+
+    def _slots(self, item: Item) -> NDArray[np.int32]:
+        admit = self._vocabulary.attributes.admit
+        slots = np.zeros(SLOTS, np.int32)
+        for slot, tag in enumerate(item.tags[:TAG_SLOTS]):
+            slots[slot] = admit(f"tag={tag}")
+        for slot, key in enumerate(self.keys, start=TAG_SLOTS):
+            if key in item.attributes:
+                slots[slot] = admit(f"{key}={item.attributes[key]}")
+        return slots
+
+    def remove(self, item_id: str) -> None:
+        """Take an item out of the candidates; what was learned of it stays."""
+        self.known[self._vocabulary.items.lookup(item_id)] = False
+
+    def candidate_ids(self) -> list[str]:
+        """Ids of every item that can be recommended, in row order."""
+        id_of = self._vocabulary.items.id_of
+        return [id_of(int(row)) for row in np.flatnonzero(self.known)]
+
+
+def verbalise(item: Item) -> str:
+    """What a text encoder is told of an item. Bare numbers say nothing to it and are left out.
+
+    >>> verbalise(Item(item_id="i", ts=0, title="Blue Train", tags=["jazz"], attributes={"label": "Blue Note", "n": 7}))
+    'Blue Train. jazz. label: Blue Note'
+    """
+    attributes = (f"{key}: {value}" for key, value in sorted(item.attributes.items()) if _is_word(value))
+    parts = (item.title, item.text, ", ".join(tag for tag in item.tags if _is_word(tag)), *attributes)
+    return ". ".join(part for part in parts if part)
+
+
+def _is_word(value: Scalar) -> bool:
+    return isinstance(value, str) and any(letter.isalpha() for letter in value)
+
+
+def frequent_keys(items: Iterable[Item]) -> tuple[str, ...]:
+    """The KEY_SLOTS attribute keys that most items have, by name where equal."""
+    counts = Counter(key for item in items for key in item.attributes)
+    ranked = sorted(counts, key=lambda key: (-counts[key], key))
+    return tuple(sorted(ranked[:KEY_SLOTS]))

