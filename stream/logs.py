@@ -1,0 +1,195 @@
+"""SHELL: log directories, one file of JSON lines a topic, read in event-time order.
+
+A directory holds any of `impressions`, `clicks`, `dwells`, `feedback`, `searches` and `items`, each as
+`NAME.jsonl` or `NAME.jsonl.gz`; a line is a record as it stands on the topic of that name. Event files are
+sorted by `ts`.
+"""
+
+import gzip
+import heapq
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import dropwhile, takewhile
+from operator import attrgetter
+from pathlib import Path
+from typing import IO, TypeVar, cast
+
+from schemas.codec import decode, encode
+from schemas.errors import InvalidRecord, LogDirectoryError
+from schemas.events import Item, UserEvent
+from schemas.record import Record, Ts
+from schemas.topics import IMPRESSIONS, ITEMS, USER_EVENTS
+
+R = TypeVar("R", bound=Record)
+
+NAMES = tuple(topic.name for topic in (*USER_EVENTS, ITEMS))
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+class _Stamped(Record, frozen=True, kw_only=True):
+    """Any event, of which only the time is looked at."""
+
+    ts: Ts
+
+
+def read_items(directory: Path) -> Iterator[Item]:
+    """Yield the catalogue in file order.
+
+    Raises:
+        LogDirectoryError: naming file and line.
+    """
+    path = _find(directory, ITEMS.name)
+    return (item for _, item in _lines(path, Item)) if path else iter(())
+
+
+def read_events(directory: Path) -> Iterator[UserEvent]:
+    """Yield all user events by event time; ties in the order of `USER_EVENTS`, then of the file.
+
+    Raises:
+        LogDirectoryError: naming file and line, where a line is no record or is older than the one before.
+    """
+    streams = [
+        cast(Iterator[UserEvent], _sorted_lines(path, cast(type[Record], topic.record)))
+        for topic in USER_EVENTS
+        if (path := _find(directory, topic.name))
+    ]
+    return merge(streams)
+
+
+def merge(streams: Sequence[Iterable[UserEvent]]) -> Iterator[UserEvent]:
+    """PURE: merge streams that are each sorted by `ts`; ties in the order of the streams.
+
+    >>> from schemas.events import Search
+    >>> a, b = (Search(event_id=name, user_id="u", ts=1, query="") for name in "ab")
+    >>> [event.event_id for event in merge([[b], [a]])]
+    ['b', 'a']
+    """
+    return heapq.merge(*streams, key=attrgetter("ts"))  # stable, as its documentation promises
+
+
+def between(events: Iterable[UserEvent], from_ts: int | None, until_ts: int | None) -> Iterator[UserEvent]:
+    """PURE: yield the events with from_ts ≤ ts < until_ts of a stream sorted by time; None is no bound."""
+    if from_ts is not None:
+        events = dropwhile(lambda event: event.ts < from_ts, events)
+    if until_ts is not None:
+        events = takewhile(lambda event: event.ts < until_ts, events)
+    return iter(events)
+
+
+def count_events(directory: Path, from_ts: int | None = None, until_ts: int | None = None) -> int:
+    """Return the number of user events with from_ts ≤ ts < until_ts, over all files."""
+    total = 0
+    for topic in USER_EVENTS:
+        stamps = _stamps(directory, topic.name)
+        first = 0 if from_ts is None else bisect_left(stamps, from_ts)
+        end = len(stamps) if until_ts is None else bisect_left(stamps, until_ts)
+        total += max(0, end - first)
+    return total
+
+
+def split_ts(directory: Path, until: float) -> int:
+    """Return the time that divides a log: events with a smaller `ts` are the first part.
+
+    `until` is a share of the impressions, or of all events where there are none (0 to 1), or else that
+    time itself in epoch milliseconds.
+
+    Raises:
+        LogDirectoryError: a share of a log without events.
+    """
+    if until > 1:
+        return int(until)
+    if until < 0:
+        raise LogDirectoryError(
+            f"{directory}: expected a split from 0 to 1, or epoch milliseconds, got {until}"
+        )
+    stamps = _stamps(directory, IMPRESSIONS.name)
+    if not stamps:
+        stamps = sorted(ts for topic in USER_EVENTS for ts in _stamps(directory, topic.name))
+    return boundary(stamps, until, str(directory))
+
+
+def boundary(stamps: Sequence[int], share: float, place: str) -> int:
+    """PURE: return the time before which about `share` of the sorted stamps lie; a tie is not divided.
+
+    >>> boundary([10, 20, 20, 30], 0.5, "log"), boundary([10, 20, 20, 30], 1.0, "log")
+    (20, 31)
+    """
+    if not stamps:
+        raise LogDirectoryError(f"{place}: expected events to split, got none")
+    index = int(share * len(stamps))
+    return stamps[index] if index < len(stamps) else stamps[-1] + 1
+
+
+def write_log(directory: Path, name: str, records: Iterable[Record], gz: bool = False) -> int:
+    """Write the records of one topic as a file of a log directory, and return how many there were.
+
+    The bytes depend on the records alone. Events must come sorted by `ts`; `read_events` checks that.
+
+    Raises:
+        LogDirectoryError: `name` is no file of a log directory.
+    """
+    if name not in NAMES:
+        raise LogDirectoryError(f"{directory}: expected one of {', '.join(NAMES)}, got {name!r}")
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / (name + SUFFIXES[gz])
+    count = 0
+    with path.open("wb") as raw:
+        # No file name and no time in the header: the same records give the same bytes.
+        out = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if gz else raw
+        with out:
+            for record in records:
+                out.write(encode(record) + b"\n")
+                count += 1
+    return count
+
+
+def _stamps(directory: Path, name: str) -> list[int]:
+    path = _find(directory, name)
+    return [event.ts for event in _sorted_lines(path, _Stamped)] if path else []
+
+
+def _find(directory: Path, name: str) -> Path | None:
+    """Return the file of that name, with either suffix; None if the log has none."""
+    if not directory.is_dir():
+        raise LogDirectoryError(f"{directory}: expected a directory, got nothing of that name")
+    found = [path for suffix in SUFFIXES if (path := directory / (name + suffix)).exists()]
+    if len(found) > 1:
+        raise LogDirectoryError(
+            f"{directory}: expected one file of {name}, got {found[0].name} and {found[1].name}"
+        )
+    return found[0] if found else None
+
+
+def _sorted_lines(path: Path, record: type[R]) -> Iterator[R]:
+    last = 0
+    for number, event in _lines(path, record):
+        ts: int = event.ts  # type: ignore[attr-defined]  # every event has one
+        if ts < last:
+            raise LogDirectoryError(
+                f"{path}:{number}: expected ts ≥ {last}, as the line before has, got {ts}"
+            )
+        last = ts
+        yield event
+
+
+def _lines(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
+    """Yield line numbers, from 1, and records."""
+    number = 0
+    with _open(path) as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                yield number, decode(record, line)
+        except InvalidRecord as error:
+            raise LogDirectoryError(f"{path}:{number}: expected {_article(record)}, got {error}") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise LogDirectoryError(f"{path}:{number + 1}: expected a readable line, got: {error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _article(record: type[Record]) -> str:
+    name = record.__name__.lower()
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
