@@ -1,0 +1,50 @@
+"""PURE: the losses that the learner minimises, as functions of logits."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def pointwise(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted binary cross entropy over n examples and K tasks, divided by Σ|w|.
+
+    All [n, K]. A weight of zero masks a task without a label (its target may be any finite number); a
+    negative one takes back what an earlier revision taught, hence the absolute value in the divisor. So
+    a batch's loss does not depend on how many of its tasks were observed. Nothing observed gives zero.
+
+    >>> pointwise(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).item()
+    0.6931471824645996
+    """
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * weights).sum() / weights.abs().sum().clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def sampled_softmax(scores_pos: Tensor, scores_neg: Tensor, log_q: Tensor) -> Tensor:
+    """Return the mean cross entropy of each positive against m sampled negatives.
+
+    scores_pos [n]; scores_neg [n, m]; log_q, broadcastable to [n, m]: log probability with which one draw
+    took each negative. Negatives are weighted by 1/(m q), which makes their sum an unbiased estimate of
+    the sum over all items: popular ones, drawn more often, are not punished for it.
+    Source: Bengio and Senécal, IEEE Transactions on Neural Networks 2008.
+
+    >>> sampled_softmax(torch.zeros(1), torch.zeros(1, 3), torch.tensor(1 / 3).log()).exp().item()
+    4.0
+    """
+    corrected = scores_neg - log_q - math.log(scores_neg.shape[-1])
+    everything = torch.cat([scores_pos[:, None], corrected], dim=-1)
+    return (everything.logsumexp(-1) - scores_pos).mean()
+
+
+def proximal(logits: Tensor, published: Tensor) -> Tensor:
+    """Return mean KL(p_published ‖ p) between Bernoulli predictions, both given as logits of one shape.
+
+    No gradient flows into `published`. Source: the proximal term of PESO (ICLR 2026).
+
+    >>> proximal(torch.zeros(2), torch.zeros(2)).item()
+    0.0
+    """
+    published = published.detach()
+    p = published.sigmoid()
+    return (p * (published - logits) + functional.softplus(logits) - functional.softplus(published)).mean()
