@@ -14,7 +14,7 @@ from learner.encoding import Encoded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """An encoded slate with what is to be learned of it: targets and weights float32 [n, K], positions [n]."""
+    """An encoded slate with what is to be learned of it: [n, K] float32, positions [n]."""
 
     encoded: Encoded
     positions: NDArray[np.int32]

@@ -74,7 +74,8 @@ class Catalogue:
 def verbalise(item: Item) -> str:
     """What a text encoder is told of an item. Bare numbers say nothing to it and are left out.
 
-    >>> verbalise(Item(item_id="i", ts=0, title="Blue Train", tags=["jazz"], attributes={"label": "Blue Note", "n": 7}))
+    >>> attributes = {"label": "Blue Note", "n": 7}
+    >>> verbalise(Item(item_id="i", ts=0, title="Blue Train", tags=["jazz"], attributes=attributes))
     'Blue Train. jazz. label: Blue Note'
     """
     attributes = (f"{key}: {value}" for key, value in sorted(item.attributes.items()) if _is_word(value))

@@ -1,5 +1,7 @@
 """PURE: how often items, attributes and contexts were shown, clicked and satisfying."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,7 @@ from learner.rows import Vocabulary
 WIDTH = 3
 SHOWN, CLICKED, SATISFIED = range(WIDTH)
 
-Counts = NDArray[np.float32]
+Counts = NDArray[np.floating]
 
 
 class Counters:
@@ -20,9 +22,31 @@ class Counters:
     NAMES = ("items", "attributes", "contexts")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.tables = {name: np.zeros((vocabulary.index(name).capacity, WIDTH), np.float32) for name in self.NAMES}
+        self._vocabulary = vocabulary
+        self.tables = {
+            name: np.zeros((vocabulary.index(name).capacity, WIDTH), np.float32) for name in self.NAMES
+        }
         # A weak prior, so that the first rates are defined: ten exposures, three clicks, two satisfying.
         self.totals = np.array([10.0, 3.0, 2.0], np.float64)
+
+    def load(self, counts: Mapping[str, Counts]) -> None:
+        """Set the first rows of each named table, and `totals`, from what `snapshot` gave."""
+        for name, values in counts.items():
+            target = self.totals if name == "totals" else self.tables[name]
+            target[: len(values)] = values
+
+    def snapshot(self) -> dict[str, Counts]:
+        """The rows in use of every table, and the totals."""
+        used = {
+            name: table[: len(self._vocabulary.index(name))].copy() for name, table in self.tables.items()
+        }
+        return used | {"totals": self.totals.copy()}
+
+    def copy(self) -> "Counters":
+        """The same counts, to be changed apart from these."""
+        other = Counters(self._vocabulary)
+        other.load(self.snapshot())
+        return other
 
     def add(self, name: str, rows: NDArray[np.int32], counts: Counts) -> None:
         """Add counts [n, WIDTH] to rows [n]; row 0 stands for the unknown and is not counted."""
@@ -30,7 +54,7 @@ class Counters:
         np.add.at(self.tables[name], rows[known], counts[known])
 
     def rates(self, name: str, rows: NDArray[np.int32], strength: float = 20.0) -> NDArray[np.float32]:
-        """Features [..., 3] of rows [...]: log(1 + shown), and click and satisfied log-odds above the average.
+        """Features [..., 3] of rows [...]: log(1 + shown), click and satisfied log-odds above average.
 
         Rates are smoothed towards the average with `strength` pseudo-exposures, so an unseen row gives zeros.
         """

@@ -1,6 +1,5 @@
 """PURE: queries → numbers. Live scoring, training and offline evaluation all pass through here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +41,17 @@ class Encoder:
         self._vocabulary = vocabulary
         self._catalogue = catalogue
         self._counters = counters
-        self._length = length
+        self.length = length
 
     def encode(self, query: Query, admit: bool = False, query_vector: Floats | None = None) -> Encoded:
         """Encode one query; `admit` gives rows to ids that have none (training does, scoring does not)."""
         index = self._vocabulary
-        recent = query.session.recent[-self._length :]
+        recent = query.session.recent[-self.length :]
         session = index.items.rows([item.item_id for item in recent], admit)
         rows = index.items.rows(query.candidates, admit)
-        satisfaction = np.array([-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32)
+        satisfaction = np.array(
+            [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
+        )
         context = (index.contexts.admit if admit else index.contexts.lookup)(f"surface={query.surface}")
         return Encoded(
             user=(index.users.admit if admit else index.users.lookup)(query.user_id),
@@ -64,7 +65,14 @@ class Encoder:
             features=self._features(query, context, session, satisfaction, rows),
         )
 
-    def _features(self, query: Query, context: int, session: Ints, satisfaction: Floats, rows: Ints) -> Floats:
+    def attributes_of(self, rows: Ints) -> Ints:
+        """Attribute rows of items, int32 [n, SLOTS]; 0 where a slot is empty."""
+        slots: Ints = self._catalogue.attributes[rows]
+        return slots
+
+    def _features(
+        self, query: Query, context: int, session: Ints, satisfaction: Floats, rows: Ints
+    ) -> Floats:
         shared = np.concatenate(
             [
                 session_features(query.session, self._counters.totals),

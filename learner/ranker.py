@@ -35,7 +35,7 @@ class RankerSettings:
 
 
 class ItemTower(nn.Module):
-    """v = LN(W_t t + Σ_a E_a[attribute] + e[item]); the id row is zero at birth, so a cold item is its content."""
+    """v = LN(W_t t + Σ E_a[attribute] + e[item]); the id row is zero at birth: a cold item is its content."""
 
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
@@ -79,13 +79,15 @@ class SessionEncoder(nn.Module):
         tokens = tokens + self.actions(batch.actions) + self.satisfactions(batch.satisfactions)
         tokens = self.dropout(tokens + self.ages(batch.ages))
         start = (self.start + query).unsqueeze(1)
-        states = self.transformer(inputs_embeds=torch.cat([start, tokens], 1), use_cache=False).last_hidden_state
+        states = self.transformer(
+            inputs_embeds=torch.cat([start, tokens], 1), use_cache=False
+        ).last_hidden_state
         last: Tensor = states[torch.arange(len(tokens), device=tokens.device), batch.lengths]
         return last
 
 
 class Heads(nn.Module):
-    """logit_k = ⟨H_k u, v⟩/√d + biases of item, attributes, user, context + MLP_k(fast features, u∘v) + g_k(position)."""
+    """logit_k = ⟨H_k u, v⟩/√d + biases of item, attributes, user, context + MLP_k(features, u∘v) + g_k(position)."""
 
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
@@ -108,7 +110,9 @@ class Heads(nn.Module):
         projected = self.project(u).view(len(u), len(TASKS), self.width)[batch.pair_slate]
         affinity = (projected * pairs_v.unsqueeze(1)).sum(-1) / self.width**0.5
         attributes = batch.item_attributes
-        bias = self.items(batch.item_rows) + (self.attributes(attributes) * (attributes > 0).unsqueeze(-1)).sum(1)
+        bias = self.items(batch.item_rows) + (
+            self.attributes(attributes) * (attributes > 0).unsqueeze(-1)
+        ).sum(1)
         context = self.users(batch.users) + self.contexts(batch.contexts)
         deep = torch.cat([self.normal(batch.features), pairs_u * pairs_v], -1)
         deep = self.out(self.dropout(functional.silu(self.hidden(deep))))
@@ -129,6 +133,18 @@ class FeatureNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[M, F] → [M, F]."""
         return ((x - self.mean) / self.deviation).clamp(-5, 5)
+
+
+TABLES = {
+    "tower.ids": "items",
+    "tower.attributes": "attributes",
+    "users": "users",
+    "heads.items": "items",
+    "heads.attributes": "attributes",
+    "heads.users": "users",
+    "heads.contexts": "contexts",
+}
+"""The embedding tables that grow with the ids, and the index their rows belong to."""
 
 
 class Ranker(nn.Module):
@@ -156,7 +172,7 @@ class Ranker(nn.Module):
         return logits
 
     def position_bias(self, positions: Tensor) -> Tensor:
-        """What a position adds to the logits in training, [M, K]; serving leaves it out for every item alike."""
+        """What positions [M] add to the logits in training, [M, K]; serving leaves it out for every item."""
         bias: Tensor = self.heads.positions(positions.clamp(max=MAX_POSITIONS - 1))
         return bias
 

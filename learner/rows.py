@@ -1,6 +1,6 @@
 """PURE: ids → rows of a bounded table. Row 0 stands for every id without a row of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,9 @@ class Vocabulary:
 
     NAMES = ("items", "users", "attributes", "contexts")
 
-    def __init__(self, capacities: dict[str, int], ids: dict[str, list[str]] | None = None) -> None:
-        known = ids or {}
+    def __init__(self, capacities: Mapping[str, int], ids: Mapping[str, Sequence[str]]) -> None:
         self.items, self.users, self.attributes, self.contexts = (
-            RowIndex(capacities[name], known.get(name, ())) for name in self.NAMES
+            RowIndex(capacities[name], ids.get(name, ())) for name in self.NAMES
         )
 
     def index(self, name: str) -> RowIndex:

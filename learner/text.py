@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class TextEncoder:
     def __init__(self, cache: Path, name: str = DEFAULT_TEXT_ENCODER, device: str = "cpu") -> None:
         self._name = name
         self._device = device
-        self._model: torch.nn.Module | None = None
+        self._model: Any = None
+        self._tokenizer: Any = None
         cache.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(cache / "text.db", check_same_thread=False, timeout=30)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -87,7 +89,7 @@ class TextEncoder:
         unit[empty] = 0
         return np.ascontiguousarray(unit, dtype=np.float32)
 
-    def _load(self):  # type: ignore[no-untyped-def]  # transformers is untyped here
+    def _load(self) -> tuple[Any, Any]:  # transformers is untyped here
         if self._model is None:
             from transformers import AutoModel, AutoTokenizer
 

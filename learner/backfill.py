@@ -1,0 +1,155 @@
+"""Base training: all weights but the text trunk, over a log of labels in the order they were observed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learner.base import Base, freeze
+from learner.batching import Example
+from learner.catalogue import Embed, frequent_keys
+from learner.intake import Intake
+from learner.knowledge import Knowledge
+from learner.ledger import Ledger
+from learner.objective import example_loss
+from learner.ranker import Ranker, RankerSettings
+from schemas.errors import BaseError
+from schemas.events import Item
+from schemas.labels import LabeledSlate
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackfillSettings:
+    """How the base is trained. The last `holdout` of the examples, in time, decides when to stop."""
+
+    epochs: int = 12
+    patience: int = 2
+    batch: int = 256
+    step: float = 2e-3
+    decay: float = 0.05
+    holdout: float = 0.1
+    seed: int = 0
+
+
+def train_base(
+    items: Sequence[Item],
+    slates: Iterable[LabeledSlate],
+    embed: Embed,
+    text_encoder: str,
+    model: RankerSettings,
+    settings: BackfillSettings,
+    device: torch.device | str = "cpu",
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Base:
+    """Train a base from a catalogue and labels in observation order.
+
+    Raises:
+        BaseError: there is not a single label to learn from.
+    """
+    progress("encode items", 0, len(items))
+    knowledge = Knowledge(model, frequent_keys(items), embed)
+    knowledge.catalogue.put(items)
+    progress("encode items", len(items), len(items))
+    examples = _examples(knowledge, slates)
+    if not examples:
+        raise BaseError("backfill: expected at least one labelled slate in the log, found none")
+    torch.manual_seed(settings.seed)
+    ranker = Ranker(model)
+    _fit_feature_norm(ranker, examples)
+    _fit_intercept(ranker, examples)
+    ranker.to(device)
+    _Fit(ranker, knowledge, settings, device, progress).run(examples)
+    return freeze(ranker, knowledge, text_encoder)
+
+
+def _examples(knowledge: Knowledge, slates: Iterable[LabeledSlate]) -> list[Example]:
+    ledger = Ledger(capacity=1_000_000)
+    intake = Intake(knowledge.vocabulary, knowledge.encoder, knowledge.counters, ledger, knowledge.embed)
+    taken = (intake.take(slate) for slate in slates)
+    return [example for example in taken if example is not None]
+
+
+def _fit_feature_norm(ranker: Ranker, examples: Sequence[Example]) -> None:
+    features = torch.from_numpy(np.concatenate([example.encoded.features for example in examples]))
+    ranker.heads.normal.mean.copy_(features.mean(0))
+    # A feature that never varied says nothing; unit deviation keeps it harmless when it starts to.
+    deviation = features.std(0, correction=0)
+    ranker.heads.normal.deviation.copy_(torch.where(deviation > 1e-3, deviation, 1.0))
+
+
+def _fit_intercept(ranker: Ranker, examples: Sequence[Example]) -> None:
+    targets = torch.from_numpy(np.concatenate([example.targets for example in examples]))
+    weights = torch.from_numpy(np.concatenate([example.weights for example in examples]))
+    rate = ((targets * weights).sum(0) + 0.1) / (weights.sum(0) + 1)
+    with torch.no_grad():
+        ranker.heads.intercept.copy_(torch.logit(rate, eps=1e-4))
+
+
+class _Fit:
+    """Epochs over the examples with early stopping on the last slice of time, which is then learned too."""
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        knowledge: Knowledge,
+        settings: BackfillSettings,
+        device: torch.device | str,
+        progress: Progress,
+    ) -> None:
+        self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
+        self._progress = progress
+        self._shuffle = np.random.default_rng(settings.seed)
+        self._optimiser = torch.optim.AdamW(_groups(ranker, settings.decay), lr=settings.step)
+
+    def run(self, examples: Sequence[Example]) -> None:
+        settings = self._settings
+        cut = len(examples) - int(len(examples) * settings.holdout)
+        train, late = examples[:cut], examples[cut:]
+        best, best_loss, waited = self._state(), float("inf"), 0
+        for epoch in range(settings.epochs):
+            self._progress("train base", epoch, settings.epochs)
+            self._epoch([train[i] for i in self._shuffle.permutation(len(train))])
+            loss = self._loss(late) if late else -float(epoch)
+            best, best_loss, waited = (
+                (self._state(), loss, 0) if loss < best_loss else (best, best_loss, waited + 1)
+            )
+            if waited >= settings.patience:
+                break
+        self._ranker.load_state_dict(best)
+        self._epoch(late)
+        self._progress("train base", settings.epochs, settings.epochs)
+
+    def _epoch(self, examples: Sequence[Example]) -> None:
+        self._ranker.train()
+        for start in range(0, len(examples), self._settings.batch):
+            part = examples[start : start + self._settings.batch]
+            self._optimiser.zero_grad(set_to_none=True)
+            example_loss(self._ranker, self._knowledge, part, self._device)[0].backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self._ranker.parameters(), 5.0)
+            self._optimiser.step()
+        self._ranker.eval()
+
+    @torch.no_grad()
+    def _loss(self, examples: Sequence[Example]) -> float:
+        size = self._settings.batch
+        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
+        losses = [
+            float(example_loss(self._ranker, self._knowledge, part, self._device)[0]) * len(part)
+            for part in parts
+        ]
+        return sum(losses) / len(examples)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self._ranker.state_dict().items()}
+
+
+def _groups(ranker: Ranker, decay: float) -> list[dict[str, object]]:
+    """Weight decay on matrices only."""
+    matrices = [p for p in ranker.parameters() if p.ndim > 1]
+    vectors = [p for p in ranker.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]

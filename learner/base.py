@@ -1,0 +1,117 @@
+"""The frozen base: every weight but the text trunk, with the rows and counts it was trained with."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from learner.catalogue import Embed
+from learner.knowledge import Knowledge
+from learner.ranker import TABLES, Ranker, RankerSettings
+from schemas.errors import BaseError
+
+FILE = "base.safetensors"
+_COUNTS = "counts."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Base:
+    """Weights are named as in `Ranker`; tables hold only the rows that `ids` name, row 0 first."""
+
+    settings: RankerSettings
+    text_encoder: str
+    keys: tuple[str, ...]
+    ids: Mapping[str, Sequence[str]]
+    weights: Mapping[str, Tensor]
+    counts: Mapping[str, NDArray[np.floating]]
+
+    @cached_property
+    def payload(self) -> bytes:
+        """The base as safetensors bytes."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        tensors |= {_COUNTS + name: torch.from_numpy(values) for name, values in self.counts.items()}
+        described = {
+            "settings": asdict(self.settings),
+            "text_encoder": self.text_encoder,
+            "keys": self.keys,
+            "ids": {name: list(ids) for name, ids in self.ids.items()},
+        }
+        payload: bytes = save(tensors, metadata={"base": json.dumps(described, ensure_ascii=False)})
+        return payload
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash: a checkpoint names the base it belongs to by it."""
+        return hashlib.sha256(self.payload).hexdigest()[:16]
+
+    def ranker(self) -> Ranker:
+        """A new ranker with these weights, every parameter frozen, in evaluation mode."""
+        ranker = Ranker(self.settings)
+        own = ranker.state_dict()
+        for name, tensor in self.weights.items():
+            own[name][tuple(slice(size) for size in tensor.shape)] = tensor
+        ranker.load_state_dict(own)
+        return ranker.requires_grad_(False).eval()
+
+    def knowledge(self, embed: Embed) -> Knowledge:
+        """New rows and counts as they were when the base was trained; the catalogue is empty."""
+        return Knowledge(self.settings, self.keys, embed, self.ids, self.counts)
+
+
+def freeze(ranker: Ranker, knowledge: Knowledge, text_encoder: str) -> Base:
+    """The base of a trained ranker."""
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in ranker.state_dict().items()}
+    for table, index in TABLES.items():
+        used = len(knowledge.vocabulary.index(index))
+        weights[f"{table}.weight"] = weights[f"{table}.weight"][:used].clone()
+    return Base(
+        settings=ranker.settings,
+        text_encoder=text_encoder,
+        keys=knowledge.catalogue.keys,
+        ids=knowledge.vocabulary.snapshot(),
+        weights=weights,
+        counts=knowledge.counters.snapshot(),
+    )
+
+
+def save_base(base: Base, directory: Path) -> Path:
+    """Write the base into a directory, whole or not at all; returns the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f"{FILE}.partial"
+    partial.write_bytes(base.payload)
+    return partial.replace(directory / FILE)
+
+
+def load_base(directory: Path) -> Base:
+    """Read a base.
+
+    Raises:
+        BaseError: there is none, or it cannot be read.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        raise BaseError(f"{path}: expected a base, found no file; train one with `freshrank backfill`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = json.loads(file.metadata()["base"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise BaseError(f"{path}: expected a base, cannot read it: {error}") from error
+    counts = {n.removeprefix(_COUNTS): t.numpy() for n, t in tensors.items() if n.startswith(_COUNTS)}
+    return Base(
+        settings=RankerSettings(**described["settings"]),
+        text_encoder=described["text_encoder"],
+        keys=tuple(described["keys"]),
+        ids=described["ids"],
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(_COUNTS)},
+        counts=counts,
+    )

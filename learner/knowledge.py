@@ -1,0 +1,39 @@
+"""PURE: what is known of ids beside the weights: rows, catalogue, counts; and how to encode with it."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.catalogue import Catalogue, Embed
+from learner.counters import Counters
+from learner.encoding import Encoder
+from learner.ranker import RankerSettings
+from learner.rows import Vocabulary
+
+
+class Knowledge:
+    """Rows, catalogue, counts and the encoder over them; learner and scorer each hold one."""
+
+    def __init__(
+        self,
+        settings: RankerSettings,
+        keys: Sequence[str],
+        embed: Embed,
+        ids: Mapping[str, Sequence[str]] | None = None,
+        counts: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> None:
+        self.vocabulary = Vocabulary(settings.capacities(), ids or {})
+        self.catalogue = Catalogue(self.vocabulary, keys, settings.text_width, embed)
+        self.counters = Counters(self.vocabulary)
+        self.counters.load(counts or {})
+        self.encoder = Encoder(self.vocabulary, self.catalogue, self.counters, settings.length)
+        self.embed = embed
+
+    def with_own_counts(self) -> "Knowledge":
+        """The same rows and catalogue, shared, with a copy of the counts."""
+        other = copy(self)
+        other.counters = self.counters.copy()
+        other.encoder = Encoder(self.vocabulary, self.catalogue, other.counters, self.encoder.length)
+        return other

@@ -1,0 +1,222 @@
+"""The online learner without its wires: labels in, checkpoints and snapshots out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from learner.adapter import adapter_state, load_adapter_state, ranks
+from learner.base import Base
+from learner.batching import Example
+from learner.catalogue import Embed
+from learner.checkpoint import content_hash, encode, version_of
+from learner.intake import Intake
+from learner.ledger import LearnedSlate, Ledger
+from learner.memory import ReplayMemory
+from learner.packing import EXAMPLES
+from learner.rows import Vocabulary
+from learner.scoring_state import extract
+from learner.update import Updater, UpdateSettings, adapted
+from schemas.errors import SnapshotError
+from schemas.events import Item
+from schemas.labels import LabeledSlate
+
+FULL_EVERY = 20
+"""Every so many checkpoints one is full, so that a scorer starting cold has little to read."""
+
+LEDGER_CAPACITY = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What one call of `learn` did: `loss` is the mean before the step, test-then-train."""
+
+    examples: int
+    loss: float
+    label_ids: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """The scoring weights of this moment, ready to be published. `parent` is None for a full one."""
+
+    payload: bytes
+    version: str
+    parent: str | None
+    base: str
+    ranks: dict[str, int]
+    examples_seen: int
+    metrics: dict[str, float]
+
+
+class _State(msgspec.Struct, kw_only=True):
+    """The part of a trainer snapshot that is not tensors."""
+
+    base: str
+    ids: dict[str, list[str]]
+    ledger: dict[str, LearnedSlate]
+    memory: list[bytes]
+    rng: str  # JSON; its integers have 128 bits
+    touched: dict[str, list[int]]
+    unpublished: dict[str, list[int]]
+    examples_seen: int
+    published: int
+    parent: str | None
+
+
+class OnlineLearner:
+    """Learns labelled slates with low-rank updates over a frozen base; no Kafka, no clock, no files."""
+
+    def __init__(
+        self,
+        base: Base,
+        embed: Embed,
+        settings: UpdateSettings,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._base = base
+        self.knowledge = base.knowledge(embed)
+        self.ranker = adapted(base.ranker(), settings.rank, seed).to(device)
+        self._updater = Updater(self.ranker, self.knowledge, settings, device)
+        known = self.knowledge
+        self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
+        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
+        self._settings = settings
+        self._rng = np.random.default_rng(seed)
+        self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
+        self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
+        self._losses: list[float] = []
+        self.examples_seen = 0
+        self._published = 0
+        self._parent: str | None = None
+
+    def put_item(self, item: Item) -> None:
+        """Add or replace an item of the catalogue."""
+        self.knowledge.catalogue.put([item])
+
+    def remove_item(self, item_id: str) -> None:
+        """Take an item out of the catalogue."""
+        self.knowledge.catalogue.remove(item_id)
+
+    def learned_ids(self) -> Iterator[str]:
+        """Ids of the labels that are in the weights, as far back as the ledger reaches."""
+        return self._intake.ledger.label_ids()
+
+    def learn(self, slates: Sequence[LabeledSlate]) -> Learned:
+        """One step on what is new in these labels, together with as much from replay memory."""
+        new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
+        taken = [self._intake.take(slate) for slate in slates]
+        fresh = [example for example in taken if example is not None]
+        if not fresh:
+            return Learned(examples=0, loss=float("nan"), label_ids=new)
+        replayed = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
+        loss = self._updater.step(fresh, replayed)
+        for example in fresh:
+            self._memory.add(example, self._rng)
+        self._touch([*fresh, *replayed])
+        examples = sum(len(example.positions) for example in fresh)
+        self.examples_seen += examples
+        self._losses.append(loss)
+        return Learned(examples=examples, loss=loss, label_ids=new)
+
+    def _touch(self, examples: Sequence[Example]) -> None:
+        items = {int(row) for e in examples for rows in (e.encoded.session, e.encoded.rows) for row in rows}
+        attributes = {int(row) for row in self.knowledge.encoder.attributes_of(np.array(list(items))).flat}
+        touched = {
+            "items": items,
+            "attributes": attributes,
+            "users": {example.encoded.user for example in examples},
+            "contexts": {example.encoded.context for example in examples},
+        }
+        for name, rows in touched.items():
+            self._touched[name] |= rows
+            self._unpublished[name] |= rows
+
+    def checkpoint(self) -> Draft:
+        """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""
+        full = self._published % FULL_EVERY == 0
+        tensors = extract(self.ranker, self.knowledge, self._touched if full else self._unpublished)
+        payload = encode(tensors, {})
+        draft = Draft(
+            payload=payload,
+            version=version_of(content_hash(payload)),
+            parent=None if full else self._parent,
+            base=self._base.hash,
+            ranks=ranks(self.ranker),
+            examples_seen=self.examples_seen,
+            metrics={"loss": float(np.mean(self._losses))} if self._losses else {},
+        )
+        self._parent = draft.version
+        self._published += 1
+        self._unpublished = {name: set() for name in Vocabulary.NAMES}
+        self._losses.clear()
+        return draft
+
+    def snapshot(self) -> bytes:
+        """All trainer state: whoever restores it goes on as if nothing had happened."""
+        tensors = {f"adapter.{name}": tensor for name, tensor in adapter_state(self.ranker).items()}
+        tensors |= {f"updater.{name}": tensor for name, tensor in self._updater.snapshot().items()}
+        counts = self.knowledge.counters.snapshot()
+        tensors |= {f"counts.{name}": torch.from_numpy(values) for name, values in counts.items()}
+        tensors["intercept"] = self.ranker.heads.intercept.detach()
+        tensors["state"] = torch.frombuffer(bytearray(msgspec.json.encode(self._state())), dtype=torch.uint8)
+        raw: bytes = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+        return raw
+
+    def _state(self) -> _State:
+        return _State(
+            base=self._base.hash,
+            ids=self.knowledge.vocabulary.snapshot(),
+            ledger=self._intake.ledger.snapshot(),
+            memory=self._memory.snapshot(),
+            rng=json.dumps(self._rng.bit_generator.state),
+            touched={name: sorted(rows) for name, rows in self._touched.items()},
+            unpublished={name: sorted(rows) for name, rows in self._unpublished.items()},
+            examples_seen=self.examples_seen,
+            published=self._published,
+            parent=self._parent,
+        )
+
+    def restore(self, raw: bytes) -> None:
+        """Take back a snapshot, in a learner of the same base and settings.
+
+        Raises:
+            SnapshotError: it is another base's, or damaged.
+        """
+        try:
+            tensors = load(raw)
+            state = msgspec.json.decode(tensors["state"].numpy().tobytes(), type=_State)
+        except Exception as error:  # safetensors raises its own type
+            raise SnapshotError(f"snapshot: expected trainer state, cannot read it: {error}") from error
+        if state.base != self._base.hash:
+            raise SnapshotError(f"snapshot: expected base {self._base.hash}, got {state.base}")
+        self._restore_tensors(tensors)
+        self._restore_state(state)
+
+    def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+        load_adapter_state(self.ranker, _below("adapter.", tensors))
+        self._updater.restore(_below("updater.", tensors))
+        with torch.no_grad():
+            self.ranker.heads.intercept.copy_(tensors["intercept"])
+        self.knowledge.counters.load({name: t.numpy() for name, t in _below("counts.", tensors).items()})
+
+    def _restore_state(self, state: _State) -> None:
+        for name in Vocabulary.NAMES:
+            for key in state.ids[name]:
+                self.knowledge.vocabulary.index(name).admit(key)
+        self._intake.ledger.restore(state.ledger)
+        self._memory.restore(state.memory)
+        self._rng.bit_generator.state = json.loads(state.rng)
+        self._touched = {name: set(rows) for name, rows in state.touched.items()}
+        self._unpublished = {name: set(rows) for name, rows in state.unpublished.items()}
+        self.examples_seen, self._published, self._parent = state.examples_seen, state.published, state.parent
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

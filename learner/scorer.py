@@ -1,0 +1,169 @@
+"""Scores candidates with the newest verified checkpoint; a swap changes one reference, between two calls."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learner import checkpoint
+from learner.base import Base
+from learner.batching import collate
+from learner.catalogue import Embed
+from learner.encoding import Encoded
+from learner.knowledge import Knowledge
+from learner.query import TASKS, Query
+from learner.ranker import Ranker
+from learner.scoring_state import adapter_rank, apply, expected_shapes
+from learner.update import adapted
+from schemas.checkpoint import Manifest
+from schemas.errors import CheckpointRefused
+from schemas.events import Item
+
+UTILITY: Mapping[str, float] = {"click": 0.4, "satisfied": 0.5, "like": 0.3, "negative": -1.0}
+"""What each outcome is worth; a recommendation is ranked by the expected sum."""
+
+_PAIRS = 65_536
+"""Most pairs of one forward pass: bounds memory where whole catalogues are ranked."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Version:
+    """Everything one checkpoint scores with. `items` [rows, d] are its item vectors, computed once."""
+
+    name: str | None
+    ranker: Ranker
+    knowledge: Knowledge
+    items: Tensor
+
+
+class Scorer:
+    """Serves one version at a time over a base; `apply` prepares the next beside it.
+
+    `apply`, `put_items` and `score` may be called from different threads, each from one at a time.
+    """
+
+    def __init__(self, base: Base, embed: Embed, device: torch.device | str = "cpu") -> None:
+        self._base = base
+        self._device = device
+        self._knowledge = base.knowledge(embed)
+        ranker = base.ranker().to(device)
+        self._frozen = _Version(None, ranker, self._knowledge, _item_vectors(ranker, self._knowledge, device))
+        self._serving = self._frozen
+
+    @property
+    def base_version(self) -> str:
+        """The hash of the base."""
+        return self._base.hash
+
+    @property
+    def version(self) -> str | None:
+        """The version that is serving; None while it is the base alone."""
+        return self._serving.name
+
+    def put_items(self, items: Sequence[Item]) -> None:
+        """Add or replace items; they can be scored at once, by every version."""
+        rows = torch.from_numpy(self._knowledge.catalogue.put(items).astype(np.int64))
+        for version in {id(v): v for v in (self._frozen, self._serving)}.values():
+            version.items[rows.to(self._device)] = _vectors_of(
+                version.ranker, version.knowledge, rows, self._device
+            )
+
+    def remove_item(self, item_id: str) -> None:
+        """Take an item out of the candidates."""
+        self._knowledge.catalogue.remove(item_id)
+
+    def candidate_ids(self) -> list[str]:
+        """Every item that can be recommended."""
+        return self._knowledge.catalogue.candidate_ids()
+
+    def apply(self, manifest: Manifest, payload: bytes) -> None:
+        """Verify a checkpoint, prepare it, and serve it from the next call of `score` on.
+
+        Raises:
+            CheckpointRefused: it must not be served; the serving version stays.
+        """
+        tensors = checkpoint.verify(manifest, payload, self._base.hash, expected_shapes(self._frozen.ranker))
+        parent = self._parent(manifest, adapter_rank(tensors))
+        ranker = _fork(parent.ranker)
+        knowledge = parent.knowledge.with_own_counts()
+        apply(ranker, knowledge, tensors)
+        items = _item_vectors(ranker, knowledge, self._device)
+        self._serving = _Version(manifest.version, ranker, knowledge, items)
+
+    def _parent(self, manifest: Manifest, rank: int) -> _Version:
+        if manifest.parent is None:
+            ranker = adapted(self._base.ranker(), rank, seed=0).to(self._device)
+            return _Version(None, ranker, self._frozen.knowledge, self._frozen.items)
+        if manifest.parent != self._serving.name:
+            raise CheckpointRefused(
+                f"checkpoint {manifest.version}: expected as its parent the serving version "
+                f"{self._serving.name}, got {manifest.parent}; the next full checkpoint will do"
+            )
+        return self._serving
+
+    @torch.no_grad()
+    def score(self, queries: Sequence[Query], frozen: bool = False) -> list[NDArray[np.float32]]:
+        """Probabilities of every task, one array [n candidates, K] a query; `frozen` asks the base."""
+        version = self._frozen if frozen else self._serving
+        embed = version.knowledge.embed
+        vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
+        encode = version.knowledge.encoder.encode
+        encoded = [encode(query, query_vector=vector) for query, vector in zip(queries, vectors, strict=True)]
+        return [scores for part in _parts(encoded) for scores in _score(version, part, self._device)]
+
+
+def utility(
+    probabilities: NDArray[np.float32], weights: Mapping[str, float] = UTILITY
+) -> NDArray[np.float32]:
+    """Expected worth of showing each candidate: probabilities [n, K] → [n]."""
+    worth: NDArray[np.float32] = probabilities @ np.array([weights[task] for task in TASKS], np.float32)
+    return worth
+
+
+def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
+    parts: list[list[Encoded]] = []
+    pairs = _PAIRS
+    for one in encoded:
+        if pairs + len(one.rows) > _PAIRS:
+            parts.append([])
+            pairs = 0
+        parts[-1].append(one)
+        pairs += len(one.rows)
+    return parts
+
+
+def _score(
+    version: _Version, encoded: Sequence[Encoded], device: torch.device | str
+) -> list[NDArray[np.float32]]:
+    batch = collate(encoded, version.knowledge.catalogue, device)
+    probabilities = torch.sigmoid(version.ranker(batch, version.items[batch.item_rows])).float().cpu().numpy()
+    cuts = np.cumsum([len(one.rows) for one in encoded])[:-1]
+    return list(np.split(probabilities, cuts))
+
+
+def _item_vectors(ranker: Ranker, knowledge: Knowledge, device: torch.device | str) -> Tensor:
+    """Vectors of every row in use, [capacity, d]; rows not in use yet get theirs when their item comes."""
+    items = torch.zeros(knowledge.vocabulary.items.capacity, ranker.settings.width, device=device)
+    used = torch.arange(len(knowledge.vocabulary.items))
+    for rows in used.split(8_192):
+        items[rows.to(device)] = _vectors_of(ranker, knowledge, rows, device)
+    return items
+
+
+@torch.no_grad()
+def _vectors_of(ranker: Ranker, knowledge: Knowledge, rows: Tensor, device: torch.device | str) -> Tensor:
+    catalogue, numbers = knowledge.catalogue, rows.numpy()
+    text = torch.from_numpy(catalogue.text[numbers]).to(device)
+    attributes = torch.from_numpy(catalogue.attributes[numbers]).long().to(device)
+    vectors: Tensor = ranker.tower(rows.to(device), text, attributes)
+    return vectors
+
+
+def _fork(ranker: Ranker) -> Ranker:
+    """A copy with an adapter of its own over the same frozen base tensors."""
+    shared = {id(p): p for p in ranker.parameters() if not p.requires_grad}
+    return deepcopy(ranker, shared)
