@@ -105,15 +105,34 @@ class Scorer:
             )
         return self._serving
 
-    @torch.no_grad()
     def score(self, queries: Sequence[Query], frozen: bool = False) -> list[NDArray[np.float32]]:
         """Probabilities of every task, one array [n candidates, K] a query; `frozen` asks the base."""
         version = self._frozen if frozen else self._serving
-        embed = version.knowledge.embed
-        vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
-        encode = version.knowledge.encoder.encode
-        encoded = [encode(query, query_vector=vector) for query, vector in zip(queries, vectors, strict=True)]
-        return [scores for part in _parts(encoded) for scores in _score(version, part, self._device)]
+        return score(version.ranker, version.knowledge, queries, self._device, version.items)
+
+
+@torch.no_grad()
+def score(
+    ranker: Ranker,
+    knowledge: Knowledge,
+    queries: Sequence[Query],
+    device: torch.device | str,
+    items: Tensor | None = None,
+) -> list[NDArray[np.float32]]:
+    """Probabilities of every task by a ranker as it is, one array [n candidates, K] a query.
+
+    `items` [rows, d] are vectors of every item row, where they are known already.
+    """
+    embed, encode = knowledge.embed, knowledge.encoder.encode
+    vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
+    encoded = [encode(query, query_vector=vector) for query, vector in zip(queries, vectors, strict=True)]
+    probabilities = []
+    for part in _parts(encoded):
+        batch = collate(part, knowledge.catalogue, device)
+        logits = ranker(batch, None if items is None else items[batch.item_rows])
+        pairs = torch.sigmoid(logits).float().cpu().split([len(one.rows) for one in part])
+        probabilities += [scores.numpy() for scores in pairs]
+    return probabilities
 
 
 def utility(
@@ -134,15 +153,6 @@ def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
         parts[-1].append(one)
         pairs += len(one.rows)
     return parts
-
-
-def _score(
-    version: _Version, encoded: Sequence[Encoded], device: torch.device | str
-) -> list[NDArray[np.float32]]:
-    batch = collate(encoded, version.knowledge.catalogue, device)
-    probabilities = torch.sigmoid(version.ranker(batch, version.items[batch.item_rows])).float().cpu().numpy()
-    cuts = np.cumsum([len(one.rows) for one in encoded])[:-1]
-    return list(np.split(probabilities, cuts))
 
 
 def _item_vectors(ranker: Ranker, knowledge: Knowledge, device: torch.device | str) -> Tensor:
