@@ -1,0 +1,94 @@
+"""SHELL: `python -m learner`: the learner's process, assembled here and nowhere else."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from learner.base import Base, load_base
+from learner.follower import follow
+from learner.items import ItemFeed, ItemQueue
+from learner.kafka import EvaluationSink, LabelSource, ModelSink, connect_producer
+from learner.loop import run
+from learner.online import OnlineLearner
+from learner.ports import Items, Ports
+from learner.settings import LearnerSettings
+from learner.snapshots import SnapshotWriter
+from learner.text import TextEncoder
+from learner.update import UpdateSettings
+from schemas import topics
+from schemas.errors import FreshrankError
+
+logger = logging.getLogger("learner")
+
+CLOSE_S = 1.0
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        serve(LearnerSettings.from_env(os.environ), stop)
+    except FreshrankError as error:
+        logger.error("%s: %s", type(error).__name__, error)  # what to do stands in it; the trace says no more
+        return 1
+    return 0
+
+
+def serve(settings: LearnerSettings, stop: threading.Event) -> None:
+    """Connect everything, learn until `stop` is set, and disconnect."""
+    base = load_base(settings.base_dir)
+    with ExitStack() as closing:
+        online = _open_learner(settings, base, closing)
+        ports = _open_ports(settings, base.hash, closing)
+        logger.info("learning %s over base %s from %s", settings.model, base.hash, settings.broker)
+        run(settings, online, ports, now_ms, stop)
+
+
+def now_ms() -> int:
+    """The wall clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _open_learner(settings: LearnerSettings, base: Base, closing: ExitStack) -> OnlineLearner:
+    torch.set_num_threads(settings.threads)
+    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    embed = TextEncoder(Path(settings.state_dir), base.text_encoder, device)
+    closing.callback(embed.close)
+    return OnlineLearner(base, embed, UpdateSettings(), settings.seed, device)
+
+
+def _open_ports(settings: LearnerSettings, base_hash: str, closing: ExitStack) -> Ports:
+    producer = connect_producer(settings.broker)
+    closing.callback(producer.close, timeout=CLOSE_S)
+    labels = LabelSource(settings.broker, settings.prefix, settings.group, producer)
+    closing.callback(labels.close)
+    return Ports(
+        labels=labels,
+        models=ModelSink(producer, settings.prefix, now_ms),
+        snapshots=SnapshotWriter(settings.snapshot_dir(base_hash)),
+        items=_follow_items(settings, closing),
+        evaluations=EvaluationSink(producer, settings.prefix),
+    )
+
+
+def _follow_items(settings: LearnerSettings, closing: ExitStack) -> Items:
+    queue, stop = ItemQueue(), threading.Event()
+    follower = follow(settings.broker, settings.prefix + topics.ITEMS.name, queue.put, stop)
+    closing.callback(follower.join, CLOSE_S)
+    closing.callback(stop.set)
+    return ItemFeed(queue, follower)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

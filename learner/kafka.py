@@ -1,0 +1,307 @@
+"""SHELL: what the learner reads from and writes to Kafka. `follower.py` reads whole topics."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from learner import checkpoint
+from learner.background import Background
+from learner.ports import Received
+from schemas import codec, topics, trace
+from schemas.checkpoint import Manifest
+from schemas.errors import BrokerError, InvalidRecord, Reason
+from schemas.evaluation import Evaluation
+from schemas.labels import LabeledSlate
+from schemas.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+TOPIC_S: Final = 30.0
+"""How long a topic may take to appear: at the first start the worker makes it at the same time."""
+
+SEND_S: Final = 30.0
+"""How long an acknowledgement may take before sending has failed."""
+
+_POLL_S: Final = 0.2
+_BACKOFF_MS: Final = 1_000
+
+
+class Message(NamedTuple):
+    """A Kafka message; `timestamp` in ms since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int
+
+
+def connect_producer(bootstrap: str) -> KafkaProducer:
+    """Return a producer that waits for every in-sync replica and does not repeat itself on retries.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    try:
+        return KafkaProducer(
+            bootstrap_servers=bootstrap.split(","),
+            acks="all",
+            delivery_timeout_ms=int(SEND_S * 1000),
+            request_timeout_ms=10_000,
+            max_block_ms=int(SEND_S * 1000),
+            reconnect_backoff_max_ms=_BACKOFF_MS,
+            allow_auto_create_topics=False,
+        )
+    except KafkaError as error:
+        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+
+
+def connect_consumer(bootstrap: str, group: str | None = None, timeout_s: float = 30.0) -> KafkaConsumer:
+    """Return a consumer that is to be assigned its partitions, and never joins or commits by itself.
+
+    Raises:
+        BrokerError: no broker answers in time.
+    """
+    try:
+        return KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            reconnect_backoff_max_ms=_BACKOFF_MS,
+            bootstrap_timeout_ms=int(timeout_s * 1000),
+            allow_auto_create_topics=False,
+        )
+    except KafkaError as error:
+        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str, timeout_s: float = TOPIC_S) -> list[TopicPartition]:
+    """Return the partitions of a topic, waiting for the topic to appear.
+
+    Raises:
+        BrokerError: it did not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (found := consumer.partitions_for_topic(topic)):
+        if time.monotonic() >= deadline:
+            raise BrokerError(f"topic {topic}: expected it to exist, got none; `freshrank topics create`")
+        time.sleep(_POLL_S)
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+
+def messages(polled: Mapping[TopicPartition, Iterable[Any]]) -> list[Message]:
+    """The polled records of all partitions, in order within each."""
+    return [
+        Message(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
+        for records in polled.values()
+        for r in records
+    ]
+
+
+def start_offset(wanted: int | None, first: int, end: int) -> int:
+    """Where to begin to read a log that holds [first, end): at the offset wanted, if it can be.
+
+    What retention deleted is skipped. An offset behind the end belongs to a log that is no more, and
+    this one is read whole: the ledger leaves out the labels that are known.
+
+    >>> start_offset(None, 5, 9), start_offset(7, 5, 9), start_offset(2, 5, 9), start_offset(10, 5, 9)
+    (5, 7, 5, 5)
+    """
+    return wanted if wanted is not None and first <= wanted <= end else first
+
+
+class LabelSource:
+    """The labels topic, or one rank's share of its partitions, read from offsets that the caller keeps.
+
+    Bad records become dead letters, acknowledged before their offset counts as read.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        group: str,
+        producer: KafkaProducer,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._consumer = connect_consumer(bootstrap, group)
+        self._producer = producer
+        self._dead_letters = prefix + topics.DEAD_LETTERS.name
+        self._next: dict[int, int] = {}
+        self.refused = 0
+        everyone = partitions_of(self._consumer, prefix + topics.LABELS.name)
+        self._mine = [tp for tp in everyone if tp.partition % world_size == rank]
+        self._consumer.assign(self._mine)
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Go on from these offsets, by partition; from the beginning of a partition that is not named."""
+        first = self._consumer.beginning_offsets(self._mine)
+        ends = self._consumer.end_offsets(self._mine)
+        for tp in self._mine:
+            wanted = offsets.get(tp.partition)
+            start = start_offset(wanted, first[tp], ends[tp])
+            if wanted not in (None, start):
+                logger.warning(
+                    "labels partition %d: expected offset %d in [%d, %d], reading from %d",
+                    tp.partition,
+                    wanted,
+                    first[tp],
+                    ends[tp],
+                    start,
+                )
+            self._consumer.seek(tp, start)
+            self._next[tp.partition] = start
+
+    def poll(self, most: int, timeout_ms: int) -> list[Received]:
+        """Return up to `most` labels, waiting for the first ones no longer than the timeout.
+
+        Raises:
+            BrokerError: a dead letter could not be sent.
+        """
+        received = []
+        for message in messages(self._consumer.poll(timeout_ms=timeout_ms, max_records=most)):
+            try:
+                received.append(_receive(message))
+            except InvalidRecord as error:
+                self._refuse(message, error)
+            self._next[message.partition] = message.offset + 1
+        return received
+
+    def offsets(self) -> dict[int, int]:
+        """The next offset of every partition, after all that was polled."""
+        return dict(self._next)
+
+    def commit(self) -> None:
+        """Tell the broker how far we are, for lag monitoring only: no restart reads it."""
+        offsets = {tp: OffsetAndMetadata(self._next[tp.partition], "", -1) for tp in self._mine}
+        self._consumer.commit_async(offsets, callback=_log_commit)
+
+    def close(self) -> None:
+        """Leave the broker, within two seconds."""
+        self._consumer.close(autocommit=False, timeout_ms=2_000)
+
+    def _refuse(self, message: Message, error: InvalidRecord) -> None:
+        self.refused += 1
+        logger.warning("labels %d@%d refused: %s", message.partition, message.offset, error)
+        headers = _dead_letter_headers(message, error)
+        value = (message.value or b"")[: codec.MAX_BYTES]
+        _acknowledged([self._producer.send(self._dead_letters, value, message.key, headers)])
+
+
+class ModelSink:
+    """Sends checkpoints to the models topic, beside the training thread.
+
+    The manifest is sent once its chunks are acknowledged: partitions have no order among each other.
+    """
+
+    def __init__(self, producer: KafkaProducer, prefix: str, clock: Callable[[], int]) -> None:
+        self._producer = producer
+        self._topic = prefix + topics.MODELS.name
+        self._clock = clock
+        self._sending: Background = Background("models")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the checkpoint before has been sent."""
+        return not self._sending.busy
+
+    def publish(self, manifest: Manifest, payload: bytes) -> None:
+        """Begin to send a checkpoint.
+
+        Raises:
+            BrokerError: the one before could not be sent.
+        """
+        self._sending.start(partial(self._send, manifest, payload))
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the last checkpoint is sent; False if that takes longer.
+
+        Raises:
+            BrokerError: it could not be sent.
+        """
+        return self._sending.wait(timeout_s)
+
+    def _send(self, manifest: Manifest, payload: bytes) -> None:
+        *chunks, mark = checkpoint.chunk(manifest, payload)
+        _acknowledged([self._producer.send(self._topic, c.value, c.key, c.headers) for c in chunks])
+        stamp = (trace.HEADER, codec.encode(Trace(published=self._clock())))
+        _acknowledged([self._producer.send(self._topic, mark.value, mark.key, [*mark.headers, stamp])])
+        logger.info(
+            "published %s/%s: %d bytes in %d chunks, %d examples seen",
+            manifest.model,
+            manifest.version,
+            manifest.bytes,
+            manifest.chunks,
+            manifest.examples_seen,
+        )
+
+
+class EvaluationSink:
+    """Sends evaluation records; nothing waits for them, and a failure is only logged."""
+
+    def __init__(self, producer: KafkaProducer, prefix: str) -> None:
+        self._producer = producer
+        self._topic = prefix + topics.EVALUATIONS.name
+
+    def record(self, evaluation: Evaluation) -> None:
+        """Send one record."""
+        sent = self._producer.send(self._topic, codec.encode(evaluation), evaluation.name.encode())
+        sent.add_errback(partial(logger.warning, "evaluation %s not sent: %r", evaluation.name))
+
+
+def _acknowledged(sent: Iterable[Any]) -> None:
+    try:
+        for future in sent:
+            future.get(timeout=SEND_S)
+    except KafkaError as error:
+        raise BrokerError(f"send: expected an acknowledgement, got {error!r}") from error
+
+
+def _receive(message: Message) -> Received:
+    headers = dict(message.headers)
+    slate = codec.decode(LabeledSlate, message.value or b"", _schema(headers))
+    return Received(slate, _trace(headers), message.partition, message.offset)
+
+
+def _schema(headers: Mapping[str, bytes]) -> int:
+    stated = headers.get(codec.SCHEMA_HEADER)
+    if stated is None:
+        return codec.SCHEMA_VERSION
+    if not stated.isdigit():
+        raise InvalidRecord(Reason.SCHEMA_UNSUPPORTED, f"header schema {stated!r}, expected digits")
+    return int(stated)
+
+
+def _trace(headers: Mapping[str, bytes]) -> Trace:
+    """The stamps so far; a damaged header costs a measurement and not the label."""
+    try:
+        return msgspec.json.decode(headers.get(trace.HEADER, b"{}"), type=Trace)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Trace()
+
+
+def _dead_letter_headers(message: Message, error: InvalidRecord) -> list[tuple[str, bytes]]:
+    """The headers that every dead letter has, whoever refused it."""
+    added = {
+        "reason": error.reason.encode(),
+        "detail": error.detail[:1_000].encode(errors="replace"),
+        "topic": topics.LABELS.name.encode(),
+        "partition": b"%d" % message.partition,
+        "offset": b"%d" % message.offset,
+    }
+    return list((dict(message.headers) | added).items())
+
+
+def _log_commit(_offsets: object, response: object) -> None:
+    if isinstance(response, Exception):
+        logger.warning("offsets not committed, lag will look larger than it is: %r", response)

@@ -1,0 +1,234 @@
+"""SHELL: labels in, checkpoints and snapshots out, forever.
+
+Each step polls, learns, and then settles: it publishes what was learned, and only a state whose checkpoint
+was accepted is ever snapshotted. A snapshot carries the offsets it reflects, and a start goes on from them,
+so that a crash between any two lines here counts every label once in the resulting weights.
+"""
+
+import logging
+import math
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from learner import checkpoint
+from learner.freshness import TraceSample
+from learner.online import Draft, Learned
+from learner.ports import Clock, Online, Ports, Received
+from learner.settings import LearnerSettings
+from schemas.checkpoint import Manifest
+from schemas.errors import CheckpointRefused
+from schemas.evaluation import Evaluation
+
+logger = logging.getLogger(__name__)
+
+REJECTED: Final = "checkpoint_rejected"
+"""Name of the evaluation record of a checkpoint that was not published; its value counts the labels lost."""
+
+STOP_S: Final = 2.0
+"""Longest wait for each of the last checkpoint and snapshot, before and after: 8 s in all."""
+
+
+def run(settings: LearnerSettings, online: Online, ports: Ports, clock: Clock, stop: threading.Event) -> None:
+    """Restore, learn until `stop` is set, then publish and snapshot what is left.
+
+    Raises:
+        BrokerError, SnapshotError: a checkpoint or snapshot could not be sent or written.
+    """
+    loop = Loop(settings, online, ports, clock)
+    loop.restore()
+    while not stop.is_set():
+        loop.step()
+    loop.finish()
+
+
+class Loop:
+    """The learner's process, one step at a time."""
+
+    def __init__(self, settings: LearnerSettings, online: Online, ports: Ports, clock: Clock) -> None:
+        self._settings = settings
+        self._online = online
+        self._ports = ports
+        self._clock = clock
+        self._traces = TraceSample(settings.seed)
+        self._unpublished = 0  # examples learned since the last checkpoint
+        self._at_risk = 0  # labels learned since the state that is held
+        self._unsaved = 0  # labels polled since the last snapshot
+        self._published_ms = self._saved_ms = clock()
+        self._version: str | None = None
+        self._held = b""
+
+    def restore(self) -> None:
+        """Restore the newest snapshot, go to its offsets, and read the catalogue."""
+        found = self._ports.snapshots.newest()
+        if found is None:
+            logger.info("no snapshot: learning the labels from the beginning")
+            self._ports.labels.seek({})
+        else:
+            payload, snapshot = found
+            self._online.restore(payload)
+            self._ports.labels.seek(
+                {int(partition): offset for partition, offset in snapshot.offsets.items()}
+            )
+            logger.info("restored snapshot %s at offsets %s", snapshot.uri, snapshot.offsets)
+        self._held = self._online.snapshot()
+        self._read_catalogue()
+
+    def step(self) -> None:
+        """Take what has come, learn it, and publish and snapshot if it is time."""
+        self._take_items()
+        received = self._ports.labels.poll(self._settings.batch_max, self._settings.poll_ms)
+        if received:
+            self._learn(received)
+        self._settle()
+
+    def finish(self) -> None:
+        """Publish and snapshot what is left, within a bounded time."""
+        models, snapshots = self._ports.models, self._ports.snapshots
+        if models.wait(STOP_S) and self._unpublished:
+            self._publish()
+            models.wait(STOP_S)
+        if snapshots.wait(STOP_S) and self._unsaved and not self._unpublished:
+            self._save()
+            snapshots.wait(STOP_S)
+        logger.info("stopped at offsets %s", self._ports.labels.offsets())
+
+    def _read_catalogue(self) -> None:
+        if not self._ports.items.wait(self._settings.catalogue_s):
+            logger.warning("items not read within %s s: learning on without", self._settings.catalogue_s)
+        taken = 0
+        while count := self._take_items():
+            taken += count
+        logger.info("catalogue: %d records read", taken)
+
+    def _take_items(self) -> int:
+        changes = self._ports.items.drain()
+        for change in changes:
+            if change.item is None:
+                self._online.remove_item(change.item_id)
+            else:
+                self._online.put_item(change.item)
+        return len(changes)
+
+    def _learn(self, received: Sequence[Received]) -> None:
+        learned = self._online.learn([one.slate for one in received])
+        self._unsaved += len(received)
+        self._at_risk += len(learned.label_ids)
+        self._unpublished += learned.examples
+        if learned.examples and not math.isfinite(learned.loss):
+            self._reject(f"loss {learned.loss}")
+            return
+        self._note_clicks(received, learned)
+
+    def _note_clicks(self, received: Sequence[Received], learned: Learned) -> None:
+        now, new = self._clock(), set(learned.label_ids)
+        for one in received:
+            if one.trace.event is not None and one.slate.label_id in new and _has_click(one):
+                self._traces.add(msgspec.structs.replace(one.trace, learned=now))
+
+    def _settle(self) -> None:
+        settings, now = self._settings, self._clock()
+        if (
+            self._unpublished
+            and self._ports.models.ready
+            and _passed(self._published_ms, settings.publish_ms, now)
+        ):
+            self._publish()
+        # What is not published has not been checked, and must not become what a restart begins with.
+        due = (
+            self._unsaved
+            and not self._unpublished
+            and _passed(self._saved_ms, settings.snapshot_s * 1000, now)
+        )
+        if due and self._ports.snapshots.ready:
+            self._save()
+
+    def _publish(self) -> None:
+        draft = self._online.checkpoint()
+        fault = fault_in(draft)
+        if fault is not None:
+            self._reject(fault)
+            return
+        self._ports.models.publish(self._manifest(draft), draft.payload)
+        self._ports.labels.commit()
+        self._version, self._published_ms, self._unpublished = draft.version, self._clock(), 0
+
+    def _manifest(self, draft: Draft) -> Manifest:
+        return Manifest(
+            model=self._settings.model,
+            version=draft.version,
+            parent=draft.parent,
+            base=draft.base,
+            created_ts=self._clock(),
+            offsets=_named(self._ports.labels.offsets()),
+            examples_seen=draft.examples_seen,
+            ranks=draft.ranks,
+            metrics=draft.metrics,
+            bytes=len(draft.payload),
+            sha256=checkpoint.content_hash(draft.payload),
+            chunks=checkpoint.count_chunks(len(draft.payload)),
+            snapshot=self._ports.snapshots.written,
+            learned=self._traces.take(),
+        )
+
+    def _save(self) -> None:
+        self._hold()
+        self._ports.snapshots.write(self._held, _named(self._ports.labels.offsets()))
+        self._saved_ms, self._unsaved = self._clock(), 0
+
+    def _hold(self) -> None:
+        self._held = self._online.snapshot()
+        self._at_risk = 0
+
+    def _reject(self, fault: str) -> None:
+        """Go back to the newest state that was held, and on from the present offsets.
+
+        The labels since then are not in the weights and will not be: one of them did this, and reading
+        them again would do it again.
+        """
+        logger.error(
+            "checkpoint rejected: %s; back to the last snapshot, %d labels lost", fault, self._at_risk
+        )
+        now = self._clock()
+        self._ports.evaluations.record(
+            Evaluation(
+                name=REJECTED,
+                value=float(self._at_risk),
+                count=self._at_risk,
+                model_version=self._version,
+                window_start=min(self._saved_ms, now),
+                window_end=now,
+                slice={"model": self._settings.model, "reason": fault},
+            )
+        )
+        self._online.restore(self._held)
+        self._traces.take()
+        self._at_risk = self._unpublished = 0
+
+
+def fault_in(draft: Draft) -> str | None:
+    """Why a draft must not be published: a metric or a weight that is not finite."""
+    broken = {name: value for name, value in draft.metrics.items() if not math.isfinite(value)}
+    if broken:
+        return f"metrics {broken}"
+    try:
+        tensors, _ = checkpoint.decode(draft.payload)
+    except CheckpointRefused as error:
+        return str(error)
+    weights = checkpoint.not_finite(tensors)
+    return f"weights {weights}" if weights else None
+
+
+def _has_click(received: Received) -> bool:
+    return any(outcome.clicked for outcome in received.slate.outcomes)
+
+
+def _named(offsets: dict[int, int]) -> dict[str, int]:
+    return {str(partition): offset for partition, offset in offsets.items()}
+
+
+def _passed(since_ms: int, interval_ms: float, now_ms: int) -> bool:
+    """Whether the interval is over; a wall clock that was set back counts as over, too."""
+    return abs(now_ms - since_ms) >= interval_ms
