@@ -113,14 +113,16 @@ class Ledger:
 def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     """The target of each task as far as this outcome decides it, in the order of `TASKS`; None: not yet.
 
-    Likes and negatives are known to be absent only once the outcome is final.
+    Likes and negatives are known to be absent only once the outcome is final. So is satisfaction with an
+    item that was neither opened nor stayed with; a click without a dwell leaves it unknown.
     """
     feedback = outcome.feedback
     liked = not LIKES.isdisjoint(feedback) or feedback.get("rating", 0.0) >= LIKED_RATING
     disliked = not NEGATIVES.isdisjoint(feedback)
+    skipped = outcome.final and not outcome.clicked and outcome.satisfaction is None
     return (
         float(outcome.clicked),
-        outcome.satisfaction,
+        0.0 if skipped else outcome.satisfaction,
         float(liked) if liked or outcome.final else None,
         float(disliked) if disliked or outcome.final else None,
     )

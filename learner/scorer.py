@@ -130,8 +130,8 @@ def score(
     for part in _parts(encoded):
         batch = collate(part, knowledge.catalogue, device)
         logits = ranker(batch, None if items is None else items[batch.item_rows])
-        pairs = torch.sigmoid(logits).float().cpu().split([len(one.rows) for one in part])
-        probabilities += [scores.numpy() for scores in pairs]
+        cuts = np.cumsum([len(one.rows) for one in part])[:-1]
+        probabilities += np.split(torch.sigmoid(logits).float().cpu().numpy(), cuts)
     return probabilities
 
 
@@ -158,8 +158,9 @@ def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
 def _item_vectors(ranker: Ranker, knowledge: Knowledge, device: torch.device | str) -> Tensor:
     """Vectors of every row in use, [capacity, d]; rows not in use yet get theirs when their item comes."""
     items = torch.zeros(knowledge.vocabulary.items.capacity, ranker.settings.width, device=device)
-    used = torch.arange(len(knowledge.vocabulary.items))
-    for rows in used.split(8_192):
+    used = len(knowledge.vocabulary.items)
+    for start in range(0, used, 8_192):
+        rows = torch.arange(start, min(start + 8_192, used))
         items[rows.to(device)] = _vectors_of(ranker, knowledge, rows, device)
     return items
 
