@@ -1,0 +1,76 @@
+"""PURE: from a message to an admitted record, or the reason why not."""
+
+from typing import TypeVar
+
+from schemas.codec import SCHEMA_HEADER, SCHEMA_VERSION, decode
+from schemas.errors import InvalidRecord, Reason
+from schemas.events import Click, Dwell, Erasure, Feedback, Impression, Item, Search, UserEvent
+from schemas.record import Record
+from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
+from schemas.trace import LOGGED_AT
+from stream.admission import admit, reference_ms
+from stream.inbound import Inbound
+
+R = TypeVar("R", bound=Record)
+
+FOR_EVER_MS = 2**53
+
+USER_EVENT_TYPES: dict[str, type[UserEvent]] = {
+    IMPRESSIONS.name: Impression,
+    CLICKS.name: Click,
+    DWELLS.name: Dwell,
+    FEEDBACK.name: Feedback,
+    SEARCHES.name: Search,
+}
+"""Topic, without prefix → what its messages are."""
+
+
+def read(message: Inbound, record: type[R]) -> R:
+    """Parse a message.
+
+    Raises:
+        InvalidRecord: with the reason that the dead letter will carry.
+    """
+    return decode(record, message.value or b"", _schema(message))
+
+
+def read_event(message: Inbound) -> UserEvent:
+    """Parse a message of one of the user-event topics, and check its time against when it was logged.
+
+    Raises:
+        InvalidRecord: with the reason that the dead letter will carry.
+    """
+    event = read(message, USER_EVENT_TYPES[message.topic])
+    admit(event.ts, _logged(message))
+    return event
+
+
+def read_erasure(message: Inbound) -> Erasure:
+    """Parse an erasure; an old one is as binding as a new one, so only the future is refused.
+
+    Raises:
+        InvalidRecord: with the reason that the dead letter will carry.
+    """
+    erasure = read(message, Erasure)
+    admit(erasure.ts, _logged(message), retention_ms=FOR_EVER_MS)
+    return erasure
+
+
+def read_item(message: Inbound) -> Item | None:
+    """Parse an item; a null value removes it, and is None.
+
+    Raises:
+        InvalidRecord: with the reason that the dead letter will carry.
+    """
+    return None if message.value is None else read(message, Item)
+
+
+def _schema(message: Inbound) -> int:
+    raw = message.headers.get(SCHEMA_HEADER, b"%d" % SCHEMA_VERSION)
+    if not raw.isdigit():
+        raise InvalidRecord(Reason.INVALID, f"header schema is {raw[:32]!r}, expected ASCII digits")
+    return int(raw)
+
+
+def _logged(message: Inbound) -> int:
+    return reference_ms(message.headers.get(LOGGED_AT), message.timestamp)

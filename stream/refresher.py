@@ -1,0 +1,96 @@
+"""SHELL: after a swap, new recommendations for the users whose clicks the new model has learned."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.checkpoint import Manifest
+from schemas.events import UserEvent
+from schemas.labels import LabeledSlate
+from schemas.recommendation import RecommendationRequest
+from schemas.trace import Trace
+from stream.active_users import ActiveUsers, LearnedFrom, refresh_id
+from stream.answering import Answering
+from stream.metrics import Metrics
+from stream.outbox import Sent
+
+
+class Served(NamedTuple):
+    """A checkpoint that has just begun to serve, and when it was published (ms)."""
+
+    manifest: Manifest
+    published: int | None
+
+
+class Refresher:
+    """One refresh at a time; of the swaps that come meanwhile, the newest is next."""
+
+    def __init__(self, answering: Answering, metrics: Metrics, clock: Callable[[], int], k: int) -> None:
+        self._answering = answering
+        self._metrics = metrics
+        self._clock = clock
+        self._k = k
+        self._active = ActiveUsers()
+        self._newest: Served | None = None
+        self._swapped = asyncio.Event()
+
+    def on_event(self, event: UserEvent) -> None:
+        """Events matter through the labels made of them."""
+
+    def on_label(self, label: LabeledSlate, sent: Sent | None) -> None:
+        """Remember a click, and where its label will be learned from."""
+        if sent is not None and any(outcome.clicked for outcome in label.outcomes):
+            sent.add_done_callback(lambda delivery: self._note(label, delivery))
+
+    def _note(self, label: LabeledSlate, delivery: Sent) -> None:
+        if not delivery.cancelled() and delivery.exception() is None:
+            place = delivery.result()
+            self._active.touch(label.user_id, LearnedFrom(label.observed_ts, place.partition, place.offset))
+
+    def forget(self, user_id: str) -> None:
+        """Drop a user who asked for it."""
+        self._active.forget(user_id)
+
+    def on_swap(self, served: Served) -> None:
+        """Notice that a new checkpoint serves."""
+        self._newest = served
+        self._swapped.set()
+
+    def trace(self) -> Trace:
+        """The freshest click that the serving model has learned; empty before there is one."""
+        if self._newest is None:
+            return Trace()
+        freshest = max(self._newest.manifest.learned, key=lambda trace: trace.event or 0, default=Trace())
+        return msgspec.structs.replace(freshest, published=self._newest.published)
+
+    async def run(self) -> None:
+        """Refresh after every swap, for ever."""
+        while True:
+            await self._swapped.wait()
+            self._swapped.clear()
+            if self._newest is not None:
+                await self._refresh(self._newest)
+
+    async def _refresh(self, served: Served) -> None:
+        users = self._active.learned(served.manifest.offsets)
+        traces = [
+            msgspec.structs.replace(trace, published=served.published) for trace in served.manifest.learned
+        ]
+        requests = (self._request(served.manifest.version, *user) for user in users)
+        # Each answer carries another of the sampled clicks, so that the topic shows their distribution.
+        await asyncio.gather(
+            *(
+                self._answering.send(request, "refresh", traces[number % len(traces)] if traces else Trace())
+                for number, request in enumerate(requests)
+            )
+        )
+        if users:
+            for trace in traces:
+                self._metrics.observe_freshness(msgspec.structs.replace(trace, served=self._clock()))
+
+    def _request(self, version: str, user_id: str, ts: int) -> RecommendationRequest:
+        return RecommendationRequest(
+            request_id=refresh_id(version, user_id), user_id=user_id, ts=ts + 1, k=self._k
+        )

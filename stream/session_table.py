@@ -1,0 +1,105 @@
+"""SHELL: session states in a Faust table: decoded in memory, written to the changelog once a batch."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any
+
+import msgspec
+
+from schemas.codec import MAX_BYTES
+from stream.sessions import SessionState
+
+CAPACITY = 50_000
+"""Decoded states kept in memory; the rest is decoded again from the table when its user comes back."""
+
+log = logging.getLogger(__name__)
+
+
+class SessionTable:
+    """The sessions of all assigned partitions.
+
+    States are mutated in memory and become durable with `write`, which must come before the commit of the
+    offsets they reflect. `table` is a Faust table of raw bytes. Its partition is named at each write, since
+    the states are written from a timer, where Faust does not know of one.
+    """
+
+    def __init__(self, table: Any, capacity: int = CAPACITY) -> None:
+        self._table = table
+        self._capacity = capacity
+        self._states: OrderedDict[str, SessionState] = OrderedDict()
+        self._decode = msgspec.json.Decoder(SessionState).decode
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def get(self, user_id: str) -> SessionState | None:
+        """The user's state; None where nothing is known, or another worker knows it."""
+        state = self._states.get(user_id)
+        if state is None:
+            raw = self._table.data.get(user_id.encode())
+            if raw is None:
+                return None
+            state = self._states[user_id] = self._decode(raw)
+        self._states.move_to_end(user_id)
+        return state
+
+    def put(self, user_id: str, state: SessionState) -> None:
+        """Keep a state in memory."""
+        self._states[user_id] = state
+
+    def write(self, partition: int, user_ids: Iterable[str]) -> None:
+        """Write the states of these users, then let go of the ones used longest ago."""
+        for user_id in user_ids:
+            state = self._states.get(user_id)
+            if state is not None:
+                self._write_one(partition, user_id.encode(), msgspec.json.encode(state))
+
+    def _write_one(self, partition: int, key: bytes, raw: bytes) -> None:
+        if len(raw) > MAX_BYTES:
+            log.error("sessions: state of %d bytes not kept, expected at most %d", len(raw), MAX_BYTES)
+            return
+        self._table.data[key] = raw
+        self._table.send_changelog(partition, key, raw)
+
+    def trim(self) -> None:
+        """Let go of the decoded states used longest ago; call it when every change was written."""
+        while len(self._states) > self._capacity:
+            self._states.popitem(last=False)
+
+    def forget(self, partition: int, user_id: str) -> None:
+        """Erase a user: from memory, from the table, and from its changelog."""
+        key = user_id.encode()
+        self._states.pop(user_id, None)
+        if self._table.data.get(key) is not None:
+            del self._table.data[key]
+        self._table.send_changelog(partition, key, None, value_serializer="raw")
+
+    def clear(self) -> None:
+        """Forget the decoded states; those that were not written are folded again from the log."""
+        self._states.clear()
+
+
+class SessionView(MutableMapping[str, SessionState]):
+    """The table as the mapping that a fold expects."""
+
+    def __init__(self, table: SessionTable) -> None:
+        self._table = table
+
+    def __getitem__(self, user_id: str) -> SessionState:
+        state = self._table.get(user_id)
+        if state is None:
+            raise KeyError(user_id)
+        return state
+
+    def __setitem__(self, user_id: str, state: SessionState) -> None:
+        self._table.put(user_id, state)
+
+    def __delitem__(self, user_id: str) -> None:
+        raise TypeError("sessions: a fold does not delete users; erasures do")
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("sessions: the users of a table are not listed")
+
+    def __len__(self) -> int:
+        return len(self._table)

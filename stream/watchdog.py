@@ -1,0 +1,31 @@
+"""SHELL: the bound on shutting down. A worker whose broker vanished would wait for it for ever."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+SHUTDOWN_S = 25.0
+"""Seconds from the order to stop to the forced end; orchestrators commonly kill after 30."""
+
+POLL_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def watch(should_stop: Callable[[], bool], limit_s: float = SHUTDOWN_S) -> None:
+    """Start a daemon thread that ends the process, code 1, when stopping takes longer than `limit_s`.
+
+    What was not committed is read again by the next worker, so nothing is lost by leaving.
+    """
+    threading.Thread(target=_watch, args=(should_stop, limit_s), name="watchdog", daemon=True).start()
+
+
+def _watch(should_stop: Callable[[], bool], limit_s: float) -> None:
+    while not should_stop():
+        time.sleep(POLL_S)
+    time.sleep(limit_s)
+    log.critical("shutdown took longer than %.0f s (is the broker gone?); leaving without it", limit_s)
+    logging.shutdown()
+    os._exit(1)

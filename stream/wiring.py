@@ -1,0 +1,283 @@
+"""SHELL: `create_app`: the one place where the parts of a worker meet."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import faust
+import numpy as np
+import torch
+from prometheus_client import CollectorRegistry
+
+from learner.base import load_base
+from learner.checkpoint import Assembler
+from learner.follower import follow
+from learner.kafka import Message
+from learner.query import TASKS, Query
+from learner.scorer import Scorer, utility
+from learner.text import TextEncoder
+from schemas.errors import BaseError
+from schemas.topics import ITEMS, MODELS, Topic
+from stream.agents import Agents
+from stream.answering import Answering
+from stream.candidates import Assortment
+from stream.catalogue_feed import CatalogueFeed
+from stream.checkpoint_feed import CheckpointFeed
+from stream.engine import faust_app
+from stream.evaluator import Evaluator
+from stream.exploration import EpsilonGreedy
+from stream.folding import PartitionFold
+from stream.labeling import JoinSettings
+from stream.labeller import Labeller
+from stream.listener import Listener
+from stream.metrics import Metrics
+from stream.outbox import Outbox
+from stream.partition import Partition
+from stream.progress import Progress
+from stream.projection import Projection
+from stream.refresher import Refresher
+from stream.refuser import Refuser
+from stream.serving import ScorerThread, Serving
+from stream.session_table import SessionTable, SessionView
+from stream.settings import Settings
+from stream.storage import Store
+from stream.watchdog import watch
+from stream.web import add_pages
+
+TICK_S = 1.0
+"""How often time passes for open slates, and how often offsets are committed."""
+
+EMIT_S = 5.0
+"""How often live metrics are sent."""
+
+log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    """The wall clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def app_from_environment() -> faust.App:
+    """The app of `faust -A stream worker`."""
+    settings = Settings.from_env(os.environ)
+    scores = {"score", "evaluate"} & set(settings.roles)
+    return create_app(settings, load_scorer(settings) if scores else None)
+
+
+def load_scorer(settings: Settings) -> Scorer | None:
+    """The scorer over the trained base; None, and popularity answers, where there is no base yet."""
+    try:
+        base = load_base(settings.base_dir)
+    except BaseError as error:
+        log.warning("answering by popularity: %s", error)
+        return None
+    torch.set_num_threads(1)  # the event loop, the learner and the broker want a core as well
+    return Scorer(base, TextEncoder(Path(settings.state_dir), base.text_encoder))
+
+
+def create_app(
+    settings: Settings, scorer: Scorer | None = None, clock: Callable[[], int] = now_ms
+) -> faust.App:
+    """Assemble a worker; nothing is connected before it is started.
+
+    Args:
+        settings: broker, roles, port, windows.
+        scorer: over the trained base; without one, popularity answers, marked as degraded.
+        clock: the wall clock, in ms.
+    """
+    core = _core(settings, clock)
+    scoring = _scoring(core, scorer)
+    listeners: list[Listener] = [scoring.serving, scoring.refresher]
+    if scorer is not None and "evaluate" in settings.roles:
+        listeners.append(_evaluator(core, scoring, scorer))
+    catalogue = CatalogueFeed(core.assortment, scorer)
+    _follow(core, ITEMS, catalogue)
+    agents = Agents(core.app, settings.prefix, core.refuser)
+    if "label" in settings.roles:
+        _label(core, agents, listeners, catalogue.known, scoring.refresher)
+    if "score" in settings.roles:
+        agents.requests(scoring.answering, scoring.refresher.trace)
+        core.app.task(scoring.refresher.run)
+    if "evaluate" in settings.roles:
+        agents.projections(Projection(Store(settings.database_url)))
+    ready = {"partitions": core.progress.is_settled, "catalogue": catalogue.ready.is_set}
+    if scoring.checkpoints is not None:
+        ready["models"] = scoring.checkpoints.ready.is_set
+    _add_pages(core, scoring, ready)
+    _watch(core.app)
+    return core.app
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Core:
+    """What most parts need."""
+
+    app: faust.App
+    settings: Settings
+    clock: Callable[[], int]
+    metrics: Metrics
+    outbox: Outbox
+    refuser: Refuser
+    assortment: Assortment
+    sessions: SessionTable
+    progress: Progress
+    executor: ThreadPoolExecutor
+
+
+def _core(settings: Settings, clock: Callable[[], int]) -> _Core:
+    app = faust_app(settings)
+    metrics = Metrics(CollectorRegistry())
+    outbox = Outbox(app.maybe_start_producer, settings.prefix)
+    table = app.Table("sessions", key_type=bytes, value_type=bytes, partitions=settings.partitions)
+    return _Core(
+        app=app,
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        outbox=outbox,
+        refuser=Refuser(outbox, metrics),
+        assortment=Assortment(),
+        sessions=SessionTable(table),
+        progress=Progress(app, settings.prefix),
+        executor=ThreadPoolExecutor(1, "scorer"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scoring:
+    serving: Serving
+    answering: Answering
+    refresher: Refresher
+    checkpoints: CheckpointFeed | None
+
+
+def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
+    serving = Serving(
+        scorer=None if scorer is None else ScorerThread(scorer, core.executor),
+        query=Query,
+        utility=utility,
+        sessions=core.sessions.get,
+        assortment=core.assortment,
+        policy=EpsilonGreedy(),
+        rng=np.random.default_rng(),  # two workers must not explore alike
+    )
+    answering = Answering(serving, core.outbox, core.metrics, core.clock)
+    refresher = Refresher(answering, core.metrics, core.clock, core.settings.refresh_k)
+    checkpoints = None if scorer is None else _checkpoints(core, scorer, refresher)
+    return _Scoring(serving=serving, answering=answering, refresher=refresher, checkpoints=checkpoints)
+
+
+def _checkpoints(core: _Core, scorer: Scorer, refresher: Refresher) -> CheckpointFeed:
+    feed = CheckpointFeed(
+        scorer=scorer,
+        assemble=Assembler().fold,
+        model=core.settings.model,
+        outbox=core.outbox,
+        metrics=core.metrics,
+        clock=core.clock,
+        on_swap=refresher.on_swap,
+    )
+    _follow(core, MODELS, feed)
+    return feed
+
+
+def _evaluator(core: _Core, scoring: _Scoring, scorer: Scorer) -> Evaluator:
+    evaluator = Evaluator(
+        scorer=scorer,
+        executor=core.executor,
+        query=Query,
+        click_column=TASKS.index("click"),
+        serving=scoring.serving,
+        outbox=core.outbox,
+        metrics=core.metrics,
+    )
+    core.app.timer(EMIT_S)(evaluator.emit)
+    return evaluator
+
+
+def _label(
+    core: _Core, agents: Agents, listeners: list[Listener], may_begin: asyncio.Event, refresher: Refresher
+) -> None:
+    """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
+    join = JoinSettings(
+        window_ms=int(core.settings.window_s * 1000), lateness_ms=int(core.settings.lateness_s * 1000)
+    )
+    view = SessionView(core.sessions)
+    labeller = Labeller(
+        partition=lambda: Partition(PartitionFold(join, view, core.assortment.duration)),
+        sessions=core.sessions,
+        outbox=core.outbox,
+        refuser=core.refuser,
+        progress=core.progress,
+        metrics=core.metrics,
+        clock=core.clock,
+        listeners=listeners,
+    )
+
+    async def start_over(*_: Any, **__: Any) -> None:
+        labeller.clear()
+
+    def erase(partition: int, user_id: str) -> None:
+        core.sessions.forget(partition, user_id)
+        refresher.forget(user_id)
+        log.info("partition %d: a user was erased from the sessions", partition)
+
+    core.app.on_partitions_revoked.connect(start_over)
+    core.app.on_partitions_assigned.connect(start_over)
+    core.app.timer(TICK_S)(labeller.advance)
+    agents.user_events(labeller, may_begin)
+    agents.items()
+    agents.erasures(erase)
+
+
+class _Feed(Protocol):
+    def on_record(self, record: Any) -> None: ...
+    def on_caught_up(self) -> None: ...
+    async def run(self) -> None: ...
+
+
+def _follow(core: _Core, topic: Topic, feed: _Feed) -> None:
+    """Read a whole topic on a thread of its own, beside the consumer group, as long as the app runs."""
+
+    def on_record(message: Message) -> None:
+        feed.on_record(message)
+
+    async def read() -> None:
+        stop = threading.Event()
+        follower = follow(core.settings.broker, core.settings.prefix + topic.name, on_record, stop)
+        try:
+            while not await asyncio.to_thread(follower.wait, TICK_S):
+                pass
+            feed.on_caught_up()
+            while True:
+                follower.check()
+                await asyncio.sleep(TICK_S)
+        finally:
+            stop.set()
+
+    core.app.task(read)
+    core.app.task(feed.run)
+
+
+def _add_pages(core: _Core, scoring: _Scoring, ready: Mapping[str, Callable[[], bool]]) -> None:
+    answering = scoring.answering if "score" in core.settings.roles else None
+
+    def readiness() -> dict[str, bool]:
+        return {name: is_ready() for name, is_ready in ready.items()}
+
+    add_pages(core.app, answering, core.metrics, readiness, core.clock)
+
+
+def _watch(app: faust.App) -> None:
+    async def bound_shutdown() -> None:
+        watch(lambda: app.should_stop)
+
+    app.task(bound_shutdown)

@@ -1,0 +1,101 @@
+import asyncio
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from schemas.checkpoint import Manifest
+from schemas.evaluation import Evaluation
+from stream.deadletters import Refusal
+from stream.projection import Projection
+from stream.storage import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'new' / 'registry.db'}")
+    store.create()
+    yield store
+    store.close()
+
+
+def manifest(version: str, created_ts: int = 0, **changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "model": "default",
+        "version": version,
+        "parent": None,
+        "base": "b",
+        "created_ts": created_ts,
+        "offsets": {"0": 5},
+        "examples_seen": 9,
+        "ranks": {"layer": 4},
+        "metrics": {"loss": 0.5},
+        "bytes": 12,
+        "sha256": "s",
+        "chunks": 1,
+    }
+    return Manifest(**{**fields, **changes})
+
+
+def test_checkpoints_come_back_whole_and_newest_first(store):
+    older, newer = manifest("aaa", 1), manifest("bbb", 2, metrics={"loss": 0.25})
+    store.put_model(newer)
+    store.put_model(older)
+    assert store.models() == [newer, older]
+    assert store.models(limit=1) == [newer]
+
+
+def test_a_model_is_found_by_the_start_of_its_version(store):
+    store.put_model(manifest("abc123"))
+    store.put_model(manifest("abd456"))
+    assert store.model("abc") == manifest("abc123")
+    assert store.model("x") is None
+    assert store.model("%") is None
+
+
+def test_reading_a_topic_again_changes_nothing(store):
+    evaluation = Evaluation(
+        name="auc_click",
+        value=0.6,
+        count=10,
+        model_version="v",
+        window_start=0,
+        window_end=1,
+        slice={"arm": "online"},
+    )
+    letter = Refusal("clicks", 0, 7, "not_json", "truncated", 3)
+    for _ in range(2):
+        store.put_model(manifest("aaa"))
+        store.put_evaluation(evaluation, 1, 2)
+        store.put_refusal(letter)
+    assert len(store.models()) == 1
+    assert [row["slice"] for row in store.evaluations_of("v")] == ["arm=online"]
+    assert store.refusals() == [letter]
+
+
+def test_a_write_waits_for_a_database_that_comes_back():
+    pauses: list[float] = []
+    attempts: list[Store] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    def put(store: Store) -> None:
+        attempts.append(store)
+        if len(attempts) < 4:
+            raise OperationalError("insert", {}, Exception("database is locked"))
+
+    store = Store("sqlite://")
+    asyncio.run(Projection(store, sleep).write(put))
+    store.close()
+    assert len(attempts) == 4
+    assert pauses == [0.5, 1.0, 2.0]
+
+
+def test_a_bug_is_not_retried():
+    def put(_: Store) -> None:
+        raise KeyError("bug")
+
+    store = Store("sqlite://")
+    with pytest.raises(KeyError):
+        asyncio.run(Projection(store).write(put))
+    store.close()
