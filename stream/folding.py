@@ -3,60 +3,114 @@
 The Faust worker and the offline commands call this same object; only the mapping of sessions differs.
 """
 
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Collection, MutableMapping
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-from schemas.events import UserEvent
-from schemas.labels import LabeledSlate
-from stream.labeling import JoinSettings
+from schemas.events import Dwell, UserEvent
+from schemas.labels import LabeledSlate, Session
+from stream import sessions as session
+from stream.dedup import Seen
+from stream.labeling import JoinSettings, Labeler
 from stream.sessions import SessionState
+from stream.slates import Durations
+from stream.watermark import Watermark
 
 Token = TypeVar("Token")
+
+END = 2**62
+"""A watermark after everything."""
 
 
 class PartitionFold(Generic[Token]):
     """Events of one partition, from all its topics, into labels.
 
-    Mutates the session states that the caller owns, in place.
+    Mutates the session states that the caller owns, in place. There is no snapshot: a successor is given
+    every message whose token was not done, and the sessions as they were, and finds the same labels again.
     """
 
     def __init__(
-        self,
-        settings: JoinSettings,
-        sessions: MutableMapping[str, SessionState],
-        durations: Callable[[str], float | None],
+        self, settings: JoinSettings, sessions: MutableMapping[str, SessionState], durations: Durations
     ) -> None:
         """Fold into `sessions` (user id → state); `durations` gives an item's length in ms, if known."""
-        raise NotImplementedError
+        self._horizon_ms = settings.horizon_ms
+        self._sessions = sessions
+        self._durations = durations
+        self._labeler = Labeler(settings, self._session_of, durations)
+        self._watermark = Watermark(settings.lateness_ms)
+        self._seen = Seen(settings.horizon_ms)
+        self._tokens: list[tuple[int, int, Token]] = []
+        self._taken = 0
+        self._safe_ts = 0
+        self._changed: set[str] = set()
 
     def fold(self, event: UserEvent, topic: str, token: Token, now_ms: int) -> list[LabeledSlate]:
         """Take one event; return the labels known at once (clicks, feedback without a slate).
 
         Args:
             event: an admitted event of this partition.
-            topic: the unprefixed topic name, as `Watermark` and `advance(unread)` know it.
+            topic: the unprefixed topic name, as `advance(unread)` knows it.
             token: opaque; comes back from `done_tokens` when the message may be acknowledged.
             now_ms: the wall clock; a constant offline.
         """
-        raise NotImplementedError
+        self._watermark.observe(topic, event.ts, now_ms)
+        # What is late has its turn in the next advance, and is not done before it.
+        heappush(self._tokens, (max(event.ts, self._safe_ts), self._taken, token))
+        self._taken += 1
+        if not self._seen.is_new((topic, event.event_id)):
+            self._labeler.counts["duplicates"] += 1
+            return []
+        self._remember(event)
+        return self._labeler.fold(event)
 
     def advance(self, now_ms: int, unread: Collection[str] = ()) -> list[LabeledSlate]:
-        """Return the labels that the watermark has made final; call it after every batch, and on a timer."""
-        raise NotImplementedError
+        """Return the labels that the watermark has made final; call it after every batch, and on a timer.
+
+        Args:
+            now_ms: the wall clock; a constant offline.
+            unread: topics that may hold messages of this partition that were not folded yet.
+        """
+        watermark = self._watermark.value(now_ms, unread)
+        return [] if watermark is None else self._advance(watermark)
 
     def drain(self) -> list[LabeledSlate]:
         """Return all remaining labels: the log has ended and nothing else will come."""
-        raise NotImplementedError
+        return self._advance(END)
 
     def done_tokens(self) -> list[Token]:
-        """Return, once each, the tokens of messages that may be acknowledged now."""
-        raise NotImplementedError
+        """Return, once each, the tokens of messages that may be acknowledged now.
+
+        That is when a horizon has passed: nothing that comes can change their labels any more, so that
+        everything later than the oldest message which is not done can be folded again by itself.
+        """
+        done = []
+        while self._tokens and self._tokens[0][0] < self._safe_ts:
+            done.append(heappop(self._tokens)[2])
+        return done
 
     def take_changed(self) -> set[str]:
         """Return the users whose session changed since the last call, to be written once per batch."""
-        raise NotImplementedError
+        changed, self._changed = self._changed, set()
+        return changed
 
     @property
     def counts(self) -> dict[str, int]:
-        """Totals so far: duplicates, repeated impressions, orphans, off-slate events."""
-        raise NotImplementedError
+        """Totals so far: duplicates, repeated_impressions, orphans, off_slate, corrections."""
+        return dict(self._labeler.counts)
+
+    def _advance(self, watermark: int) -> list[LabeledSlate]:
+        self._seen.advance(watermark)
+        self._safe_ts = max(self._safe_ts, watermark - self._horizon_ms)
+        return self._labeler.advance(watermark)
+
+    def _remember(self, event: UserEvent) -> None:
+        state = self._sessions.get(event.user_id)
+        if state is None:
+            state = self._sessions[event.user_id] = SessionState()
+        duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
+        session.fold(state, event, duration_ms, self._horizon_ms)
+        self._changed.add(event.user_id)
+
+    def _session_of(self, user_id: str, ts: int, request_id: str) -> Session:
+        state = self._sessions.get(user_id)
+        return Session() if state is None else session.as_of(state, ts, request_id)

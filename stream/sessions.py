@@ -1,22 +1,224 @@
-"""PURE: what a user did lately, bounded, foldable again without harm, and visible as of any recent time."""
+"""PURE: what a user did lately: bounded, foldable again without harm, visible as of any recent time.
+
+After a crash the open window is read again while the stored state already knows what came later. So every
+part keeps its event time: folding an event a second time changes nothing, and `as_of` shows a moment of the
+past as it was. Both are exact within a horizon; what is older has been settled into plain counters.
+"""
+
+from bisect import bisect_left, insort
+from typing import NamedTuple
 
 import msgspec
 
-from schemas.events import UserEvent
-from schemas.labels import Session
+from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
+from schemas.labels import Session, SessionItem
+from stream.opinions import LIKED, NEGATIVE, opinion
+from stream.satisfaction import satisfaction
+
+RECENT = 50
+"""At most so many touched items are shown in a `Session`."""
+
+LIMIT = 200
+"""Entries of each kind kept within the horizon; nobody honest reaches it."""
+
+MARKS = 16
+"""Marks kept per touched item; players send dwell as a heartbeat."""
+
+QUERY_MS = 1_800_000
+"""A search is the query of the moment for half an hour."""
+
+QUERY_CHARS = 256
+HORIZON_MS = 1_220_000
+"""Default: twice the join's default window and lateness."""
+
+ACTIONS = ("dwell", "click", "rating", "like", "negative")
+"""From the weakest to the strongest; the strongest mark of a touch names its action."""
+
+TOUCH_COUNTERS = ("clicks", "dwells", "satisfied", "likes", "negatives")
+"""What a touched item counts for; `impressions` (items shown) and `searches` are counted beside them."""
+
+Mark = tuple[int, str, float]
+"""(ts, action, satisfaction in [0, 1]); the satisfaction of a click says nothing."""
+
+
+class Touch(msgspec.Struct, array_like=True):
+    """What a user did with one item of one slate; marks are oldest first and never empty."""
+
+    request_id: str
+    item_id: str
+    marks: list[Mark]
 
 
 class SessionState(msgspec.Struct):
-    """A user's state; JSON by msgspec (`msgspec.json.encode`, `msgspec.json.decode(raw, type=SessionState)`)."""
+    """One user's state, JSON-able by msgspec; every list is ordered by time.
+
+    slates are (ts, request_id, number of items), searches (ts, event_id, query). `settled` counts what has
+    left the lists and `settled_ts` says up to which time, by list: older events change nothing any more.
+    """
+
+    touches: list[Touch] = []
+    slates: list[tuple[int, str, int]] = []
+    searches: list[tuple[int, str, str]] = []
+    settled: dict[str, float] = {}
+    settled_ts: dict[str, int] = {}
 
 
 def fold(
-    state: SessionState, event: UserEvent, duration_ms: float | None = None, horizon_ms: int = 1_220_000
+    state: SessionState, event: UserEvent, duration_ms: float | None = None, horizon_ms: int = HORIZON_MS
 ) -> SessionState:
-    """Fold one event into `state`, in place, and return it; folding an event again changes nothing."""
-    raise NotImplementedError
+    """Fold one event into `state`, in place, and return it; folding an event again changes nothing.
+
+    Args:
+        state: the user's state, owned by the caller.
+        event: of this user; events may come in any order within the horizon.
+        duration_ms: the length of a dwelt item, if known.
+        horizon_ms: how long after its event time a message may still be read again.
+    """
+    if isinstance(event, Impression):
+        _add_slate(state, (event.ts, event.request_id, len(event.items)), horizon_ms)
+    elif isinstance(event, Search):
+        _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]), max(horizon_ms, QUERY_MS))
+    else:
+        _add_mark(state, event, _mark(event, duration_ms))
+        _settle_touches(state, horizon_ms)
+    return state
 
 
 def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Session:
-    """Return what was known strictly before `ts`, leaving out touches of `request_id` itself."""
-    raise NotImplementedError
+    """Return what was known strictly before `ts`, leaving out touches of `request_id` itself.
+
+    Clocks differ: a click stamped before its own impression must not leak into its own label.
+    """
+    counters = dict(state.settled)
+    glances = []
+    for touch in state.touches:
+        if touch.marks[0][0] < ts and touch.request_id != request_id:
+            glance = _glance(touch, ts)
+            _count(counters, glance)
+            glances.append(glance)
+    glances.sort(key=_age)  # in order already, but for touches that went on after `ts`
+    _add(counters, "impressions", sum(slate[2] for slate in state.slates if slate[0] < ts))
+    searches = state.searches[: bisect_left(state.searches, (ts,))]
+    _add(counters, "searches", len(searches))
+    query = searches[-1][2] if searches and searches[-1][0] >= ts - QUERY_MS else None
+    recent = [
+        SessionItem(
+            item_id=glance.item_id,
+            action=glance.action,
+            satisfaction=glance.satisfaction,
+            age_s=(ts - glance.ts) / 1000,
+        )
+        for glance in glances[-RECENT:]
+    ]
+    known = {name: count for name, count in counters.items() if count}
+    return Session(recent=recent, query=query, counters=known)
+
+
+def _add_slate(state: SessionState, slate: tuple[int, str, int], horizon_ms: int) -> None:
+    if slate[0] <= state.settled_ts.get("slates", -1) or slate in state.slates:
+        return
+    insort(state.slates, slate)
+    while len(state.slates) > LIMIT or state.slates[0][0] < state.slates[-1][0] - horizon_ms:
+        ts, _, items = state.slates.pop(0)
+        _add(state.settled, "impressions", items)
+        state.settled_ts["slates"] = ts
+
+
+def _add_search(state: SessionState, search: tuple[int, str, str], horizon_ms: int) -> None:
+    if search[0] <= state.settled_ts.get("searches", -1) or search in state.searches:
+        return
+    insort(state.searches, search)
+    while len(state.searches) > LIMIT or state.searches[0][0] < state.searches[-1][0] - horizon_ms:
+        _add(state.settled, "searches", 1)
+        state.settled_ts["searches"] = state.searches.pop(0)[0]
+
+
+def _mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
+    if isinstance(event, Click):
+        return event.ts, "click", 0.0
+    if isinstance(event, Dwell):
+        return event.ts, "dwell", satisfaction(event.dwell_ms, duration_ms)
+    if event.kind == "rating":
+        return event.ts, "rating", opinion(event)
+    return event.ts, "negative" if event.kind in NEGATIVE else "like", opinion(event)
+
+
+def _add_mark(state: SessionState, event: Click | Dwell | Feedback, mark: Mark) -> None:
+    """Add a mark to its touch, or begin a touch with it."""
+    request_id = event.request_id or f"feedback:{event.event_id}"
+    index = _find(state.touches, request_id, event.item_id)
+    if index is None:
+        if mark[0] > state.settled_ts.get("touches", -1):
+            insort(state.touches, Touch(request_id, event.item_id, [mark]), key=_order)
+        return
+    touch = state.touches[index]
+    if mark not in touch.marks and len(touch.marks) < MARKS:
+        insort(touch.marks, mark)
+        if touch.marks[-1] is mark and index < len(state.touches) - 1:  # it is the newest now
+            insort(state.touches, state.touches.pop(index), key=_order)
+
+
+def _order(touch: Touch) -> tuple[int, str, str]:
+    return touch.marks[-1][0], touch.request_id, touch.item_id
+
+
+def _find(touches: list[Touch], request_id: str, item_id: str) -> int | None:
+    for index in range(len(touches) - 1, -1, -1):  # what is marked now was mostly touched a moment ago
+        touch = touches[index]
+        if touch.item_id == item_id and touch.request_id == request_id:
+            return index
+    return None
+
+
+def _settle_touches(state: SessionState, horizon_ms: int) -> None:
+    """Let go of touches that no moment within the horizon would show among its `RECENT`."""
+    touches = state.touches
+    while len(touches) > LIMIT or (
+        len(touches) > RECENT and touches[RECENT].marks[-1][0] < touches[-1].marks[-1][0] - horizon_ms
+    ):
+        touch = touches.pop(0)
+        last = touch.marks[-1][0]
+        _count(state.settled, _glance(touch, last + 1))
+        state.settled_ts["touches"] = last
+
+
+class _Glance(NamedTuple):
+    """A touch as it looked at some moment; counts are in the order of `TOUCH_COUNTERS`."""
+
+    ts: int
+    request_id: str
+    item_id: str
+    action: str
+    satisfaction: float | None
+    counts: tuple[float, ...]
+
+
+def _age(glance: _Glance) -> tuple[int, str, str]:
+    return glance[:3]
+
+
+def _glance(touch: Touch, ts: int) -> _Glance:
+    """Read the marks before `ts`; what the user says of an item outweighs how long they stayed."""
+    marks = touch.marks if touch.marks[-1][0] < ts else [mark for mark in touch.marks if mark[0] < ts]
+    actions = [action for _, action, _ in marks]
+    stays = [share for _, action, share in marks if action == "dwell"]
+    said = [share for _, action, share in marks if action not in ("click", "dwell")]
+    satisfied = said[-1] if said else max(stays, default=None)
+    likes = actions.count("like") + sum(action == "rating" and share >= LIKED for _, action, share in marks)
+    return _Glance(
+        ts=marks[-1][0],
+        request_id=touch.request_id,
+        item_id=touch.item_id,
+        action=actions[0] if len(actions) == 1 else max(actions, key=ACTIONS.index),
+        satisfaction=satisfied,
+        counts=("click" in actions, bool(stays), satisfied or 0.0, likes, actions.count("negative")),
+    )
+
+
+def _count(counters: dict[str, float], glance: _Glance) -> None:
+    for name, count in zip(TOUCH_COUNTERS, glance.counts, strict=True):
+        _add(counters, name, count)
+
+
+def _add(counters: dict[str, float], name: str, count: float) -> None:
+    counters[name] = counters.get(name, 0.0) + count
