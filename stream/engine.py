@@ -20,13 +20,18 @@ MESSAGE_BYTES: Final = 4_000_000
 """Above what a broker takes, so that it is the broker that decides what is too large."""
 
 
+def data_dir(settings: Settings) -> Path:
+    """Faust's own directory, one for each worker of a host."""
+    return Path(settings.state_dir) / "faust" / str(settings.web_port)
+
+
 def faust_app(settings: Settings) -> faust.App:
     """Make the app of one worker; opens no connection."""
     return faust.App(
         settings.group,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
         store="memory://",
-        datadir=Path(settings.state_dir) / "faust" / str(settings.web_port),
+        datadir=data_dir(settings),
         autodiscover=False,
         web_bind=settings.web_host,
         web_host=settings.web_host,

@@ -20,7 +20,10 @@ Predictions = Mapping[str, float]
 
 
 class LiveEvaluation:
-    """Keeps each arm's predictions until the slate's final outcomes, then folds both into rolling metrics."""
+    """Keeps each arm's predictions until the slate's final outcomes, then folds both into rolling metrics.
+
+    river counts two equal scores as a wrong order, where one half is usual; a network's scores rarely tie.
+    """
 
     def __init__(self, arms: Sequence[str], window: int = WINDOW, pending: int = PENDING) -> None:
         self._arms = tuple(arms)

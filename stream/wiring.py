@@ -30,7 +30,7 @@ from stream.answering import Answering
 from stream.candidates import Assortment
 from stream.catalogue_feed import CatalogueFeed
 from stream.checkpoint_feed import CheckpointFeed
-from stream.engine import faust_app
+from stream.engine import data_dir, faust_app
 from stream.evaluator import Evaluator
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
@@ -68,6 +68,7 @@ def now_ms() -> int:
 def app_from_environment() -> faust.App:
     """The app of `faust -A stream worker`."""
     settings = Settings.from_env(os.environ)
+    data_dir(settings).mkdir(parents=True, exist_ok=True)  # Faust makes the last level only
     scores = {"score", "evaluate"} & set(settings.roles)
     return create_app(settings, load_scorer(settings) if scores else None)
 

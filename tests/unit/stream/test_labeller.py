@@ -1,0 +1,188 @@
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from schemas.codec import decode, encode
+from schemas.events import Click, Impression, ShownItem, UserEvent
+from schemas.labels import LabeledSlate
+from schemas.trace import HEADER, Trace
+from stream.folding import PartitionFold
+from stream.labeling import JoinSettings
+from stream.labeller import Labeller
+from stream.metrics import Metrics
+from stream.outbox import Outbox, Sent
+from stream.partition import Partition
+from stream.refuser import Refuser
+from stream.session_table import SessionTable, SessionView
+from tests.worker_fakes import FakeProducer, FakeProgress, FakeTable, inbound
+
+JOIN = JoinSettings(window_ms=1_000, lateness_ms=100)
+
+
+class Bystander:
+    def __init__(self) -> None:
+        self.events: list[UserEvent] = []
+        self.labels: list[LabeledSlate] = []
+
+    def on_event(self, event: UserEvent) -> None:
+        self.events.append(event)
+
+    def on_label(self, label: LabeledSlate, sent: Sent | None) -> None:
+        self.labels.append(label)
+
+
+class World:
+    """A labeller with everything around it in memory."""
+
+    def __init__(self, slow: bool = False) -> None:
+        self.now = 10_000
+        self.producer = FakeProducer(slow)
+        self.progress = FakeProgress()
+        self.table = FakeTable()
+        self.bystander = Bystander()
+        metrics = Metrics(CollectorRegistry())
+        outbox = Outbox(self.producer, prefix="p.")
+        sessions = SessionTable(self.table)
+        view = SessionView(sessions)
+        self.labeller = Labeller(
+            partition=lambda: Partition(PartitionFold(JOIN, view, lambda _: None)),
+            sessions=sessions,
+            outbox=outbox,
+            refuser=Refuser(outbox, metrics),
+            progress=self.progress,  # type: ignore[arg-type]
+            metrics=metrics,
+            clock=lambda: self.now,
+            listeners=[self.bystander],
+        )
+
+    def labels(self) -> list[LabeledSlate]:
+        return [decode(LabeledSlate, sent.value) for sent in self.producer.on("p.labels")]
+
+
+def shown(ts: int, request_id: str = "r") -> bytes:
+    items = [ShownItem(item_id=item, position=place) for place, item in enumerate("ab")]
+    return encode(
+        Impression(event_id=f"i-{request_id}", request_id=request_id, user_id="user", ts=ts, items=items)
+    )
+
+
+def clicked(ts: int, request_id: str = "r") -> bytes:
+    return encode(
+        Click(event_id=f"c-{request_id}", request_id=request_id, user_id="user", item_id="a", ts=ts)
+    )
+
+
+def test_a_click_leaves_at_once_with_its_stamps():
+    async def scenario(world: World) -> None:
+        await world.labeller.take(inbound("impressions", shown(1_000), timestamp=1_005))
+        await world.labeller.take(inbound("clicks", clicked(1_100), timestamp=1_105))
+
+    world = World()
+    asyncio.run(scenario(world))
+    (label,) = world.labels()
+    assert [(o.item_id, o.clicked, o.final) for o in label.outcomes] == [("a", True, False)]
+    (sent,) = world.producer.on("p.labels")
+    assert sent.key == b"user"
+    assert decode(Trace, sent.headers[HEADER]) == Trace(event=1_105, label=10_000)
+    assert world.bystander.labels == [label]
+    assert len(world.bystander.events) == 2
+
+
+def test_time_closes_a_slate_and_then_its_messages_are_committed():
+    async def scenario(world: World) -> None:
+        await world.labeller.take(inbound("impressions", shown(1_000), offset=4, timestamp=1_000))
+        await world.labeller.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
+        await world.labeller.advance()
+        assert world.progress.committed == {("impressions", 0): 4, ("clicks", 0): 9}
+        world.now += 2 * JOIN.horizon_ms
+        await world.labeller.advance()
+
+    world = World()
+    asyncio.run(scenario(world))
+    final = world.labels()[-1]
+    assert [(o.item_id, o.clicked, o.final) for o in final.outcomes] == [
+        ("a", True, True),
+        ("b", False, True),
+    ]
+    assert world.progress.committed == {("impressions", 0): 5, ("clicks", 0): 10}
+
+
+def test_nothing_is_committed_before_the_broker_has_the_labels():
+    async def scenario(world: World) -> None:
+        await world.labeller.take(inbound("impressions", shown(1_000)))
+        await world.labeller.take(inbound("clicks", clicked(1_100)))
+        advancing = asyncio.create_task(world.labeller.advance())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not advancing.done()
+        assert not world.progress.committed
+        world.producer.deliver()
+        await advancing
+        assert world.progress.committed
+
+    asyncio.run(scenario(World(slow=True)))
+
+
+def test_what_cannot_be_read_becomes_one_dead_letter_and_the_partition_moves_on():
+    async def scenario(world: World) -> None:
+        await world.labeller.take(inbound("clicks", b"{", offset=3))
+        await world.labeller.take(inbound("impressions", shown(1_000)))
+        await world.labeller.take(inbound("clicks", clicked(1_100), offset=4))
+        await world.labeller.advance()
+
+    world = World()
+    asyncio.run(scenario(world))
+    (letter,) = world.producer.on("p.dead-letters")
+    assert (letter.key, letter.value, letter.headers["offset"]) == (b"user", b"{", b"3")
+    assert len(world.labels()) == 1
+    assert world.progress.committed[("clicks", 0)] == 4
+
+
+def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
+    async def scenario(world: World, events: int) -> None:
+        await world.labeller.take(inbound("impressions", shown(1_000)))
+        for number in range(events):
+            click = Click(
+                event_id=f"c{number}", request_id="r", user_id="user", item_id="a", ts=1_100 + number
+            )
+            await world.labeller.take(inbound("clicks", encode(click), offset=number))
+        await world.labeller.advance()
+
+    world = World()
+    asyncio.run(scenario(world, events=20))
+    assert [(partition, key) for partition, key, _ in world.table.changelog] == [(0, b"user")]
+    successor = SessionTable(world.table)
+    state = successor.get("user")
+    assert state is not None
+    assert [touch.item_id for touch in state.touches] == ["a"]
+
+
+def test_reading_again_after_a_rebalance_tells_the_same_labels():
+    async def scenario(world: World) -> None:
+        for _ in range(2):
+            await world.labeller.take(inbound("impressions", shown(1_000)))
+            await world.labeller.take(inbound("clicks", clicked(1_100)))
+            await world.labeller.advance()
+            world.labeller.clear()
+
+    world = World()
+    asyncio.run(scenario(world))
+    first, second = world.labels()
+    assert first == second
+    assert world.progress.cleared == 2
+
+
+def test_a_message_that_waits_through_a_rebalance_is_left_to_be_read_again():
+    async def scenario(world: World) -> None:
+        await world.labeller.take(inbound("impressions", shown(1_000)))
+        async with world.labeller._turn:
+            waiting = asyncio.create_task(world.labeller.take(inbound("clicks", clicked(1_100))))
+            await asyncio.sleep(0)
+            world.labeller.clear()
+        await waiting
+        await world.labeller.advance()
+
+    world = World()
+    asyncio.run(scenario(world))
+    assert not world.labels()
+    assert not world.progress.committed

@@ -1,0 +1,254 @@
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from learner.query import Query
+from schemas.codec import decode, encode
+from schemas.errors import CheckpointRefused
+from schemas.evaluation import Evaluation
+from schemas.events import Impression, Item, ShownItem
+from schemas.labels import LabeledSlate, Outcome, Session
+from schemas.recommendation import Recommendation
+from schemas.record import ID_BYTES
+from schemas.topics import LABELS
+from schemas.trace import HEADER, Trace
+from stream.active_users import ActiveUsers, LearnedFrom, refresh_id
+from stream.answering import Answering
+from stream.candidates import Assortment
+from stream.catalogue_feed import CatalogueFeed
+from stream.checkpoint_feed import REFUSED, CheckpointFeed, Whole, newest
+from stream.evaluator import Evaluator
+from stream.exploration import Greedy
+from stream.live_evaluation import LiveEvaluation
+from stream.metrics import Metrics
+from stream.outbox import Outbox
+from stream.refresher import Refresher, Served
+from stream.serving import ScorerThread, Serving
+from tests.worker_fakes import FakeProducer, FakeScorer, Sent, manifest
+
+
+def label(request_id: str, clicks: dict[str, bool], final: bool = True) -> LabeledSlate:
+    outcomes = [
+        Outcome(item_id=item, position=place, clicked=clicked, final=final)
+        for place, (item, clicked) in enumerate(clicks.items())
+    ]
+    return LabeledSlate(
+        request_id=request_id,
+        revision=0,
+        user_id="u",
+        ts=100,
+        observed_ts=200,
+        session=Session(),
+        slate=list(clicks),
+        outcomes=outcomes,
+    )
+
+
+class World:
+    """Serving and what hangs on it, in memory."""
+
+    def __init__(self, scorer: FakeScorer, executor: ThreadPoolExecutor, now: int = 5_000) -> None:
+        self.producer = FakeProducer()
+        self.scorer = scorer
+        self.metrics = Metrics(CollectorRegistry())
+        self.outbox = Outbox(self.producer, prefix="")
+        assortment = Assortment()
+        for item_id in "abc":
+            assortment.put(Item(item_id=item_id, ts=0, title=item_id))
+        self.serving = Serving(
+            scorer=ScorerThread(scorer, executor),
+            query=Query,
+            utility=lambda probabilities: probabilities[:, 0],
+            sessions=lambda _: None,
+            assortment=assortment,
+            policy=Greedy(),
+            rng=np.random.default_rng(0),
+        )
+        answering = Answering(self.serving, self.outbox, self.metrics, lambda: now)
+        self.refresher = Refresher(answering, self.metrics, lambda: now, k=2)
+        self.executor = executor
+
+    async def until(self, topic: str, count: int) -> list[Sent]:
+        async with asyncio.timeout(5):
+            while len(self.producer.on(topic)) < count:
+                await asyncio.sleep(0.01)
+        return self.producer.on(topic)
+
+
+@pytest.fixture
+def executor():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_a_refresh_reaches_those_whose_click_was_learned_with_every_stamp(executor):
+    async def scenario() -> list[Sent]:
+        refreshing = asyncio.create_task(world.refresher.run())
+        delivery = await world.outbox.send(LABELS, b"u", b"{}")
+        world.refresher.on_label(label("r", {"a": True}, final=False), delivery)
+        await asyncio.sleep(0)
+        learned = [Trace(event=1_000, label=1_100, learned=1_200)]
+        world.refresher.on_swap(Served(manifest("early", offsets={"0": 0}), published=1_250))
+        await asyncio.sleep(0.05)
+        assert not world.producer.on("recommendations")
+        world.refresher.on_swap(Served(manifest("v2", offsets={"0": 1}, learned=learned), published=1_300))
+        sent = await world.until("recommendations", 1)
+        refreshing.cancel()
+        return sent
+
+    world = World(FakeScorer("b", version="v2"), executor)
+    (sent,) = asyncio.run(scenario())
+    answer = decode(Recommendation, sent.value)
+    assert (answer.request_id, answer.model_version, answer.ts) == ("refresh:v2:u", "v2", 201)
+    assert [item.item_id for item in answer.items] == ["b", "a"]
+    stamps = Trace(event=1_000, label=1_100, learned=1_200, published=1_300, served=5_000)
+    assert decode(Trace, sent.headers[HEADER]) == stamps
+    assert world.refresher.trace() == Trace(event=1_000, label=1_100, learned=1_200, published=1_300)
+    assert b'freshrank_freshness_seconds_sum{stage="total"} 4.0' in world.metrics.expose()
+
+
+def test_only_so_many_users_are_refreshed_and_the_most_recent_first():
+    active = ActiveUsers(most=2, waiting=3)
+    for number, user in enumerate("abcd"):
+        active.touch(user, LearnedFrom(number, 0, number))
+    active.forget("c")
+    assert active.learned({"0": 100}) == [("d", 3), ("b", 1)]
+    assert active.learned({"0": 100}) == []
+
+
+def test_the_id_of_a_refresh_is_always_an_id():
+    assert len(refresh_id("v" * 16, "é" * 128).encode()) <= ID_BYTES
+
+
+def test_the_last_full_checkpoint_and_what_builds_on_it_are_all_a_scorer_needs():
+    parents = [None, "0", "1", None, "3"]
+    arrived = [Whole(manifest(str(n), parent=parent), b"", None) for n, parent in enumerate(parents)]
+    assert [whole.manifest.version for whole in newest(arrived)] == ["3", "4"]
+    assert newest(arrived[1:3]) == arrived[1:3]
+    assert newest([]) == []
+
+
+def test_checkpoints_are_served_and_a_refused_one_says_why(executor):
+    class Record:
+        def __init__(self, version: str, value: bytes) -> None:
+            self.key = f"default/{version}/manifest".encode()
+            self.value = value
+            self.headers = [(HEADER, encode(Trace(published=77)))]
+
+    def assemble(key, value, headers):
+        if value == b"noise":
+            raise CheckpointRefused("models record: expected a chunk, got noise")
+        return None if value is None else (manifest(key.decode().split("/")[1]), value)
+
+    async def scenario() -> None:
+        feed = CheckpointFeed(
+            scorer=world.scorer,
+            assemble=assemble,
+            model="default",
+            outbox=world.outbox,
+            metrics=world.metrics,
+            clock=lambda: 9,
+            on_swap=served.append,
+        )
+        running = asyncio.create_task(feed.run())
+        feed.on_record(Record("v0", b"old"))
+        feed.on_record(Record("v1", b"good"))
+        feed.on_caught_up()
+        async with asyncio.timeout(5):
+            await feed.ready.wait()
+        assert [one.manifest.version for one in served] == ["v1"]  # v0 is full too, and older
+        for record in (Record("v2", b"broken"), Record("x", b"noise"), Record("v3", None)):
+            feed.on_record(record)
+        await world.until("evaluations", 2)
+        running.cancel()
+
+    served: list[Served] = []
+    world = World(FakeScorer(), executor)
+    asyncio.run(scenario())
+    assert world.scorer.version == "v1"
+    assert served[0].published == 77
+    records = [decode(Evaluation, sent.value) for sent in world.producer.on("evaluations")]
+    assert sorted((record.name, record.model_version) for record in records) == [
+        (REFUSED, "v2"),
+        (REFUSED, "x"),
+    ]
+    assert any("expected weights" in record.slice["reason"] for record in records)
+
+
+def test_the_catalogue_is_known_then_ready_and_follows_removals():
+    class Record:
+        def __init__(self, item_id: str, value: bytes | None) -> None:
+            self.key, self.value, self.headers = item_id.encode(), value, ()
+
+    def item(item_id: str) -> Record:
+        return Record(item_id, encode(Item(item_id=item_id, ts=0, title=item_id)))
+
+    async def scenario() -> None:
+        feed = CatalogueFeed(assortment, scorer)
+        running = asyncio.create_task(feed.run())
+        for record in (item("a"), item("b"), Record("b", None), Record("c", b"{")):
+            feed.on_record(record)
+        feed.on_caught_up()
+        async with asyncio.timeout(5):
+            await feed.known.wait()
+            await feed.ready.wait()
+        running.cancel()
+
+    assortment, scorer = Assortment(), FakeScorer()
+    asyncio.run(scenario())
+    assert assortment.candidates(Session(), []) == ["a"]
+    assert list(scorer.items) == ["a"]
+
+
+def test_live_evaluation_tells_a_better_arm_from_a_worse_one():
+    live = LiveEvaluation(("online", "frozen"))
+    assert live.report({}) == []
+    for number in range(50):
+        request_id = f"r{number}"
+        live.expect(
+            request_id, {"online": {"a": 0.9, "b": 0.1}, "frozen": {"a": 0.4, "b": 0.35 + number % 2 / 10}}
+        )
+        live.observe(label(request_id, {"a": True}, final=False))
+        live.observe(label(request_id, {"a": True, "b": False}))
+    online, frozen = live.report({"online": "v", "frozen": "base"})
+    assert (online.value, frozen.value) == (1.0, 0.5)
+    assert (online.count, online.model_version, online.slice) == (100, "v", {"arm": "online"})
+    assert live.report({}) == [], "nothing new"
+
+
+def test_live_evaluation_forgets_what_waits_too_long_and_what_it_never_heard_of():
+    live = LiveEvaluation(("arm",), pending=1)
+    live.expect("old", {"arm": {"a": 0.5}})
+    live.expect("new", {"arm": {"a": 0.5}})
+    for request_id in ("old", "unknown", "new"):
+        live.observe(label(request_id, {"a": True}))
+        live.observe(label(request_id, {"a": False}))
+    assert live.report({}) == [], "one class only: the second label of `new` came after it was forgotten"
+
+
+def test_an_impression_is_scored_by_both_arms_before_its_label(executor):
+    async def scenario() -> None:
+        evaluator = Evaluator(
+            scorer=world.scorer,
+            executor=executor,
+            query=Query,
+            click_column=0,
+            serving=world.serving,
+            outbox=world.outbox,
+            metrics=world.metrics,
+        )
+        shown = [ShownItem(item_id=item, position=place) for place, item in enumerate("ab")]
+        evaluator.on_event(Impression(event_id="e", request_id="r", user_id="u", ts=1, items=shown))
+        async with asyncio.timeout(5):
+            while len(world.scorer.batches) < 2 or evaluator._tasks:
+                await asyncio.sleep(0.01)
+        evaluator.on_label(label("r", {"a": True, "b": False}), None)
+        await evaluator.emit()
+
+    world = World(FakeScorer("a", version="v"), executor)
+    asyncio.run(scenario())
+    records = [decode(Evaluation, sent.value) for sent in world.producer.on("evaluations")]
+    assert {record.slice["arm"]: record.value for record in records} == {"online": 1.0, "frozen": 0.0}
