@@ -90,8 +90,7 @@ def top(scores: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     >>> top(np.array([0.1, 0.9, 0.5]), 2)
     array([1, 2])
     """
+    best = np.arange(len(scores))
     if k < len(scores):
         best = np.sort(np.argpartition(-scores, k)[:k])
-    else:
-        best = np.arange(len(scores))
     return best[np.argsort(-scores[best], kind="stable")]

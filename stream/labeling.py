@@ -41,7 +41,7 @@ class JoinSettings:
 
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
-"""(user_id, ts, request_id) → what was known of the user strictly before ts, less what they did in the request."""
+"""(user_id, ts, request_id) → what was known of the user before ts, less what they did in that request."""
 
 
 class Due(NamedTuple):
@@ -131,30 +131,28 @@ class Labeler:
         if slate is None:
             self._state.waiting.setdefault(click.request_id, []).append(click)
             return []
-        shown = slate.impression
-        label = tell_click(slate, click, self._session_of(shown.user_id, shown.ts, shown.request_id))
+        label = tell_click(slate, click, self._session(slate.impression))
         return [] if label is None else [label]
 
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
         slate = self._state.slates.get(due.request_id)
         if due.rank == EXPIRE:
-            return self._expire(due.request_id)
-        if due.rank > IMPRESSION and (slate is None or slate.session is None):
-            return self._keep_early(due)
-        if slate is None:
-            return None
-        if due.rank == CLOSE:
-            return self._close(slate, due.ts)
-        if due.rank == FORGET:
+            self._expire(due.request_id)
+        elif due.rank == FORGET:
             del self._state.slates[due.request_id]
-            return None
-        return self._open(slate) if due.rank == IMPRESSION else self._engage(slate, due)
+        elif slate is None or (due.rank > IMPRESSION and slate.session is None):
+            self._keep_early(due)
+        elif due.rank == CLOSE:
+            return self._close(slate, due.ts)
+        else:
+            return self._open(slate) if due.rank == IMPRESSION else self._engage(slate, due)
+        return None
 
     def _open(self, slate: Slate) -> LabeledSlate | None:
         """Fix the session, all of which has arrived, and close the slate that this one replaces."""
         shown, state = slate.impression, self._state
-        slate.session = self._session_of(shown.user_id, shown.ts, shown.request_id)
+        slate.session = self._session(shown)
         for due in state.early.pop(shown.request_id, []):
             heappush(state.due, due)
         heappush(state.due, _timer(shown, FORGET, 2 * self._window_ms))
@@ -165,6 +163,11 @@ class Labeler:
         state.newest[slate.key] = shown.request_id
         heappush(state.due, _timer(shown, CLOSE, self._window_ms))
         return None if previous is None else self._close(previous, shown.ts)
+
+    def _session(self, shown: Impression) -> Session:
+        """What was known before the impression; a query of its own is the newest of all."""
+        session = self._session_of(shown.user_id, shown.ts, shown.request_id)
+        return session if shown.query is None else msgspec.structs.replace(session, query=shown.query)
 
     def _close(self, slate: Slate, ts: int) -> LabeledSlate | None:
         if slate.closed_ts is not None:

@@ -15,7 +15,7 @@ NO_CHECKPOINT = "no checkpoint yet"
 
 HALF_LIFE_MS = 6 * 3_600_000
 _RENORMALISE = 2.0**40
-"""Weights grow with time; beyond this they are brought back to 1, and what is below its inverse is forgotten."""
+"""Weights grow with time. Beyond this they are brought back to 1, and what is now tiny is forgotten."""
 
 
 class _State(msgspec.Struct):
@@ -70,7 +70,7 @@ class Popularity:
         if state.landmark_ts is None:
             state.landmark_ts = ts
         age = (ts - state.landmark_ts) / state.half_life_ms
-        weight = 2.0 ** min(1000.0, max(-1000.0, age))  # the bounds keep it a normal float
+        weight: float = 2.0 ** min(1000.0, max(-1000.0, age))  # the bounds keep it a normal float
         if weight <= _RENORMALISE:
             return weight
         state.counts = {i: c / weight for i, c in state.counts.items() if c / weight > 1 / _RENORMALISE}

@@ -61,7 +61,7 @@ def tell_click(slate: Slate, click: Click, session: Session) -> LabeledSlate | N
 
 
 def engage(slate: Slate, item_id: str, kind: str, value: float) -> bool:
-    """Take a click, dwell (ms, the longest counts) or kind of feedback into account; return whether it is news."""
+    """Take a click, a dwell (ms, the longest counts) or feedback into account; return whether it is news."""
     known = slate.engagements.setdefault(item_id, Engagement())
     if kind == "click":
         news, known.clicked = not known.clicked, True
