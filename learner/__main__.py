@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from learner.base import Base, load_base
+from learner.connections import connect_producer
 from learner.follower import follow
 from learner.items import ItemFeed, ItemQueue
-from learner.kafka import EvaluationSink, LabelSource, ModelSink, connect_producer
+from learner.kafka import EvaluationSink, LabelSource, ModelSink
 from learner.loop import run
 from learner.online import OnlineLearner
 from learner.ports import Items, Ports

@@ -100,7 +100,7 @@ def verify(
     """Return the tensors of a checkpoint that may be served.
 
     Raises:
-        CheckpointRefused: format, base or hash is another; a tensor missing, misshapen or not finite
+        CheckpointRefused: format, base or hash is another; a tensor missing, misshapen or not finite.
     """
     place = f"checkpoint {manifest.model}/{manifest.version}"
     _expect(place, "format", FORMAT, manifest.format)

@@ -8,7 +8,7 @@ from typing import Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from learner.kafka import Message, connect_consumer, messages, partitions_of, start_offset
+from learner.connections import Message, connect_consumer, messages, partitions_of, start_offset
 from schemas.errors import BrokerError
 
 logger = logging.getLogger(__name__)

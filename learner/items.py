@@ -4,8 +4,8 @@ import logging
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from learner.connections import Message
 from learner.follower import Follower
-from learner.kafka import Message
 from learner.ports import ItemChange
 from schemas import codec
 from schemas.errors import InvalidRecord

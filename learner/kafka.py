@@ -1,17 +1,17 @@
 """SHELL: what the learner reads from and writes to Kafka. `follower.py` reads whole topics."""
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import msgspec
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata
 from kafka.errors import KafkaError
 
 from learner import checkpoint
 from learner.background import Background
+from learner.connections import SEND_S, Message, connect_consumer, messages, partitions_of, start_offset
 from learner.ports import Received
 from schemas import codec, topics, trace
 from schemas.checkpoint import Manifest
@@ -21,102 +21,6 @@ from schemas.labels import LabeledSlate
 from schemas.trace import Trace
 
 logger = logging.getLogger(__name__)
-
-TOPIC_S: Final = 30.0
-"""How long a topic may take to appear: at the first start the worker makes it at the same time."""
-
-SEND_S: Final = 30.0
-"""How long an acknowledgement may take before sending has failed."""
-
-_POLL_S: Final = 0.2
-_BACKOFF_MS: Final = 1_000
-
-
-class Message(NamedTuple):
-    """A Kafka message; `timestamp` in ms since the epoch."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    timestamp: int
-
-
-def connect_producer(bootstrap: str) -> KafkaProducer:
-    """Return a producer that waits for every in-sync replica and does not repeat itself on retries.
-
-    Raises:
-        BrokerError: no broker answers.
-    """
-    try:
-        return KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
-            acks="all",
-            delivery_timeout_ms=int(SEND_S * 1000),
-            request_timeout_ms=10_000,
-            max_block_ms=int(SEND_S * 1000),
-            reconnect_backoff_max_ms=_BACKOFF_MS,
-            allow_auto_create_topics=False,
-        )
-    except KafkaError as error:
-        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
-
-
-def connect_consumer(bootstrap: str, group: str | None = None, timeout_s: float = 30.0) -> KafkaConsumer:
-    """Return a consumer that is to be assigned its partitions, and never joins or commits by itself.
-
-    Raises:
-        BrokerError: no broker answers in time.
-    """
-    try:
-        return KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            reconnect_backoff_max_ms=_BACKOFF_MS,
-            bootstrap_timeout_ms=int(timeout_s * 1000),
-            allow_auto_create_topics=False,
-        )
-    except KafkaError as error:
-        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
-
-
-def partitions_of(consumer: KafkaConsumer, topic: str, timeout_s: float = TOPIC_S) -> list[TopicPartition]:
-    """Return the partitions of a topic, waiting for the topic to appear.
-
-    Raises:
-        BrokerError: it did not.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not (found := consumer.partitions_for_topic(topic)):
-        if time.monotonic() >= deadline:
-            raise BrokerError(f"topic {topic}: expected it to exist, got none; `freshrank topics create`")
-        time.sleep(_POLL_S)
-    return [TopicPartition(topic, partition) for partition in sorted(found)]
-
-
-def messages(polled: Mapping[TopicPartition, Iterable[Any]]) -> list[Message]:
-    """The polled records of all partitions, in order within each."""
-    return [
-        Message(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
-        for records in polled.values()
-        for r in records
-    ]
-
-
-def start_offset(wanted: int | None, first: int, end: int) -> int:
-    """Where to begin to read a log that holds [first, end): at the offset wanted, if it can be.
-
-    What retention deleted is skipped. An offset behind the end belongs to a log that is no more, and
-    this one is read whole: the ledger leaves out the labels that are known.
-
-    >>> start_offset(None, 5, 9), start_offset(7, 5, 9), start_offset(2, 5, 9), start_offset(10, 5, 9)
-    (5, 7, 5, 5)
-    """
-    return wanted if wanted is not None and first <= wanted <= end else first
 
 
 class LabelSource:

@@ -1,0 +1,130 @@
+"""SHELL: connections to Kafka over kafka-python, and a log's messages as the learner reads them."""
+
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from schemas.errors import BrokerError
+
+CONNECT_S: Final = 30.0
+"""How long a broker may take to answer at first."""
+
+TOPIC_S: Final = 30.0
+"""How long a topic may take to appear: at the first start the worker makes it at the same time."""
+
+SEND_S: Final = 30.0
+"""How long an acknowledgement may take before sending has failed."""
+
+_POLL_S: Final = 0.2
+_BACKOFF_MS: Final = 1_000
+
+
+class Message(NamedTuple):
+    """A Kafka message; `timestamp` in ms since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int
+
+
+def connect_producer(bootstrap: str) -> KafkaProducer:
+    """Return a producer that waits for every in-sync replica and does not repeat itself on retries.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    _await_broker(bootstrap, CONNECT_S)
+    try:
+        return KafkaProducer(
+            bootstrap_servers=bootstrap.split(","),
+            acks="all",
+            delivery_timeout_ms=int(SEND_S * 1000),
+            request_timeout_ms=10_000,
+            max_block_ms=int(SEND_S * 1000),
+            reconnect_backoff_max_ms=_BACKOFF_MS,
+            allow_auto_create_topics=False,
+        )
+    except KafkaError as error:
+        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+
+
+def connect_consumer(bootstrap: str, group: str | None = None, timeout_s: float = CONNECT_S) -> KafkaConsumer:
+    """Return a consumer that is to be assigned its partitions, and never joins or commits by itself.
+
+    Raises:
+        BrokerError: no broker answers in time.
+    """
+    _await_broker(bootstrap, timeout_s)
+    try:
+        return KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            reconnect_backoff_max_ms=_BACKOFF_MS,
+            bootstrap_timeout_ms=int(timeout_s * 1000),
+            allow_auto_create_topics=False,
+        )
+    except KafkaError as error:
+        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+
+
+def _await_broker(bootstrap: str, timeout_s: float) -> None:
+    """Wait until a server accepts connections: a client that finds nobody leaks threads and sockets."""
+    deadline = time.monotonic() + timeout_s
+    while not any(map(_is_listening, bootstrap.split(","))):
+        if time.monotonic() >= deadline:
+            raise BrokerError(f"broker {bootstrap}: expected a connection, got none in {timeout_s} s")
+        time.sleep(_POLL_S)
+
+
+def _is_listening(address: str) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str, timeout_s: float = TOPIC_S) -> list[TopicPartition]:
+    """Return the partitions of a topic, waiting for the topic to appear.
+
+    Raises:
+        BrokerError: it did not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (found := consumer.partitions_for_topic(topic)):
+        if time.monotonic() >= deadline:
+            raise BrokerError(f"topic {topic}: expected it to exist, got none; `freshrank topics create`")
+        time.sleep(_POLL_S)
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+
+def messages(polled: Mapping[TopicPartition, Iterable[Any]]) -> list[Message]:
+    """The polled records of all partitions, in order within each."""
+    return [
+        Message(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
+        for records in polled.values()
+        for r in records
+    ]
+
+
+def start_offset(wanted: int | None, first: int, end: int) -> int:
+    """Where to begin to read a log that holds [first, end): at the offset wanted, if it can be.
+
+    What retention deleted is skipped. An offset behind the end belongs to a log that is no more, and
+    this one is read whole: the ledger leaves out the labels that are known.
+
+    >>> start_offset(None, 5, 9), start_offset(7, 5, 9), start_offset(2, 5, 9), start_offset(10, 5, 9)
+    (5, 7, 5, 5)
+    """
+    return wanted if wanted is not None and first <= wanted <= end else first
