@@ -40,7 +40,7 @@ class BackfillSettings:
 class Trained:
     """A base, and how its training went.
 
-    `held_out_loss` is the mean loss on the last of the examples, before they were learned too; NaN without any.
+    `held_out_loss` is the mean loss on the last of the examples before they, too, were learned; NaN without.
     """
 
     base: Base

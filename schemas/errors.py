@@ -7,6 +7,7 @@
     ├── CheckpointRefused      a checkpoint that must not be served; the serving version stays
     ├── SnapshotError          a trainer snapshot that cannot be written or restored
     ├── BaseError              a base directory that is missing, damaged or foreign
+    ├── ProcessError           a child process that could not be started, or ended early
     └── BrokerError            a broker that could not be started or reached
 
 Messages say the place, what was expected, and what came.
@@ -58,6 +59,10 @@ class SnapshotError(FreshrankError):
 
 class BaseError(FreshrankError):
     """A base directory that is missing, damaged or foreign."""
+
+
+class ProcessError(FreshrankError):
+    """A child process that could not be started, or ended early."""
 
 
 class BrokerError(FreshrankError):
