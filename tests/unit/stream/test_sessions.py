@@ -1,0 +1,111 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.sessions import LIMIT, MARKS, QUERY_MS, RECENT, SessionState, as_of, fold
+from tests.makers import click, dwell, feedback, impression, search
+from tests.synthetic import log, world
+
+HORIZON = 1_000
+
+
+def folded(*events, **more):
+    state = SessionState()
+    for event in events:
+        fold(state, event, **more)
+    return state
+
+
+def test_a_session_tells_what_was_done_and_how_well_it_pleased():
+    state = folded(
+        impression("r", 1_000),
+        click("r", 2_000),
+        dwell("r", 11_000, 9_000),
+        search("jazz", 12_000),
+        feedback("hide", 13_000, "b", request_id="r"),
+    )
+    session = as_of(state, 21_000)
+    assert [(item.item_id, item.action, item.satisfaction, item.age_s) for item in session.recent] == [
+        ("a", "click", 0.5, 10.0),
+        ("b", "negative", 0.0, 8.0),
+    ]
+    assert session.query == "jazz"
+    assert session.counters == {
+        "impressions": 3,
+        "clicks": 1,
+        "dwells": 1,
+        "satisfied": 0.5,
+        "negatives": 1,
+        "searches": 1,
+    }
+
+
+def test_what_the_user_says_outweighs_how_long_they_stayed():
+    state = folded(dwell("r", 1, 1_000), feedback("rating", 2, request_id="r", value=5.0))
+    (item,) = as_of(state, 3).recent
+    assert (item.action, item.satisfaction) == ("rating", 1.0)
+
+
+def test_an_old_search_is_no_longer_the_query():
+    state = folded(search("jazz", 1_000))
+    assert as_of(state, 1_000 + QUERY_MS).query == "jazz"
+    assert as_of(state, 1_001 + QUERY_MS).query is None
+
+
+def test_a_click_stamped_before_its_impression_does_not_leak_into_its_label():
+    state = folded(click("r", 10), click("q", 11, "b"))
+    assert [item.item_id for item in as_of(state, 20, request_id="r").recent] == ["b"]
+
+
+events = st.builds(lambda seed: log(world(1, 6, seed=seed), 6, 3, seed), st.integers(0, 20)).flatmap(
+    st.permutations
+)
+
+
+@given(events, st.integers(0, 40))
+def test_a_past_moment_is_seen_as_it_was_whatever_came_later_in_whatever_order(events, index):
+    ts = sorted(event.ts for event in events)[min(index, len(events) - 1)]
+    before = folded(*(event for event in events if event.ts < ts))
+    assert as_of(folded(*events), ts) == as_of(before, ts)
+
+
+@given(events)
+def test_folding_again_changes_nothing(events):
+    once = folded(*events)
+    assert folded(*events, *events) == once
+
+
+def test_folding_again_changes_nothing_after_settling():
+    events = [
+        event for n in range(3 * LIMIT) for event in (impression(f"r{n}", 10 * n), click(f"r{n}", 10 * n + 1))
+    ]
+    once = folded(*events, horizon_ms=HORIZON)
+    again = folded(*events, *events, horizon_ms=HORIZON)
+    assert again == once
+    assert as_of(once, 10**9).counters == {"impressions": 9 * LIMIT, "clicks": 3 * LIMIT}
+
+
+def test_moments_within_the_horizon_stay_exact_when_older_ones_are_settled():
+    events = [click(f"r{n}", 20 * n) for n in range(300)]
+    state = folded(*events, horizon_ms=HORIZON)
+    ts = events[-1].ts - HORIZON
+    assert as_of(state, ts) == as_of(folded(*(event for event in events if event.ts < ts)), ts)
+
+
+def test_state_is_bounded():
+    state = SessionState()
+    for n in range(LIMIT + 50):  # all within the horizon
+        fold(state, impression(f"r{n}", n))
+        fold(state, click(f"r{n}", n))
+        fold(state, search(f"q{n}", n))
+        fold(state, dwell("heartbeat", n, n))
+    assert (len(state.touches), len(state.slates), len(state.searches)) == (LIMIT, LIMIT, LIMIT)
+    assert max(len(touch.marks) for touch in state.touches) <= MARKS
+    assert len(as_of(state, 10**6).recent) == RECENT
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_state_goes_through_json(seed):
+    state = folded(*log(world(1, 6, seed=seed), 20, 3, seed), horizon_ms=HORIZON)
+    assert msgspec.json.decode(msgspec.json.encode(state), type=SessionState) == state
