@@ -1,8 +1,11 @@
-"""SHELL: the `freshrank` command. Subcommands are imported when they are called, so that `--help` stays quick."""
+"""SHELL: the `freshrank` command. Subcommands are imported when called, so that `--help` stays quick."""
 
 from importlib import import_module
+from typing import Any
 
 import click
+
+from schemas.errors import FreshrankError
 
 COMMANDS = {
     "demo": "Run the whole loop on real data, on this machine.",
@@ -26,6 +29,13 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(f"stream.commands.{cmd_name}"), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what freshrank raises on purpose is shown as a message, all else as it is."""
+        try:
+            return super().invoke(ctx)
+        except FreshrankError as error:
+            raise click.ClickException(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
