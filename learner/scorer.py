@@ -107,7 +107,14 @@ class Scorer:
 
     def score(self, queries: Sequence[Query], frozen: bool = False) -> list[NDArray[np.float32]]:
         """Probabilities of every task, one array [n candidates, K] a query; `frozen` asks the base."""
-        version = self._frozen if frozen else self._serving
+        return self._score(self._frozen if frozen else self._serving, queries)
+
+    def answer(self, queries: Sequence[Query]) -> tuple[str | None, list[NDArray[np.float32]]]:
+        """Score by the serving version, and say which that was: a swap may come at any time."""
+        version = self._serving
+        return version.name, self._score(version, queries)
+
+    def _score(self, version: _Version, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
         return score(version.ranker, version.knowledge, queries, self._device, version.items)
 
 

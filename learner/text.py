@@ -92,7 +92,9 @@ class TextEncoder:
     def _load(self) -> tuple[Any, Any]:  # transformers is untyped here
         if self._model is None:
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
 
+            logging.disable_progress_bar()  # a library's bar for its own weights says nothing to our users
             path = _resolve(self._name)
             self._tokenizer = AutoTokenizer.from_pretrained(path)
             self._model = AutoModel.from_pretrained(path).to(self._device).eval()

@@ -44,6 +44,10 @@ class Scorer(Protocol):
         """One array a query, by the serving version or by the frozen base."""
         ...
 
+    def answer(self, queries: Sequence[Any]) -> tuple[str | None, list[Probabilities]]:
+        """The serving version, and one array a query by it."""
+        ...
+
 
 class AskScorer(Protocol):
     """Makes what the scorer is asked: `learner.query.Query`."""
@@ -81,11 +85,8 @@ class ScorerThread:
         return await self._batcher.ask(query)
 
     def _score(self, queries: Sequence[Any]) -> list[Scored]:
-        while True:
-            version = self.scorer.version
-            scored = self.scorer.score(queries)
-            if self.scorer.version == version:  # else a swap came between, and either may have answered
-                return [Scored(probabilities, version) for probabilities in scored]
+        version, scored = self.scorer.answer(queries)
+        return [Scored(probabilities, version) for probabilities in scored]
 
 
 class Serving:

@@ -107,7 +107,7 @@ class FakeTable:
 
 
 class FakeScorer:
-    """Finds the item `best` likely to be clicked and every other one unlikely; frozen, it finds the opposite."""
+    """Finds the item `best` likely to be clicked and the others unlikely; frozen, it finds the opposite."""
 
     base_version = "base"
 
@@ -120,6 +120,9 @@ class FakeScorer:
     def score(self, queries: Sequence[Any], frozen: bool = False) -> list[Any]:
         self.batches.append(len(queries))
         return [self._score(query.candidates, frozen) for query in queries]
+
+    def answer(self, queries: Sequence[Any]) -> tuple[str | None, list[Any]]:
+        return self.version, self.score(queries)
 
     def _score(self, candidates: Sequence[str], frozen: bool) -> Any:
         probabilities = np.full((len(candidates), 4), 0.1, np.float32)

@@ -119,15 +119,15 @@ def test_requests_that_wait_together_are_scored_together(executor):
     assert max(scorer.batches) == 32
 
 
-def test_a_swap_during_scoring_is_noticed(executor):
+def test_an_answer_names_the_version_that_scored_it_though_another_serves_by_then(executor):
     class Swapping(FakeScorer):
-        def score(self, queries, frozen=False):
-            scores = super().score(queries, frozen)
+        def answer(self, queries):
+            answered = super().answer(queries)
             self.version, self.best = "v2", "b"
-            return scores
+            return answered
 
     answer = asyncio.run(serving(ScorerThread(Swapping("c", version="v1"), executor)).answer(request()))
-    assert (answer.model_version, answer.items[0].item_id) == ("v2", "b")
+    assert (answer.model_version, answer.items[0].item_id) == ("v1", "c")
 
 
 def test_too_many_questions_are_refused_and_the_others_answered(executor):
