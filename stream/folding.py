@@ -108,7 +108,7 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
-        session.fold(state, event, duration_ms, self._horizon_ms)
+        session.fold(state, event, duration_ms, self._safe_ts)
         self._changed.add(event.user_id)
 
     def _session_of(self, user_id: str, ts: int, request_id: str) -> Session:

@@ -131,6 +131,8 @@ class Labeler:
         if slate is None:
             self._state.waiting.setdefault(click.request_id, []).append(click)
             return []
+        if click.ts >= slate.impression.ts + 2 * self._window_ms:
+            return []  # in its turn, the slate will be forgotten
         label = tell_click(slate, click, self._session(slate.impression))
         return [] if label is None else [label]
 

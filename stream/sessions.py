@@ -2,7 +2,7 @@
 
 After a crash the open window is read again while the stored state already knows what came later. So every
 part keeps its event time: folding an event a second time changes nothing, and `as_of` shows a moment of the
-past as it was. Both are exact within a horizon; what is older has been settled into plain counters.
+past as it was. Both are exact for times that the caller has not yet allowed to be settled into counters.
 """
 
 from bisect import bisect_left, insort
@@ -19,7 +19,7 @@ RECENT = 50
 """At most so many touched items are shown in a `Session`."""
 
 LIMIT = 200
-"""Entries of each kind kept within the horizon; nobody honest reaches it."""
+"""Entries of each kind kept although they may not be settled yet; nobody honest reaches it."""
 
 MARKS = 16
 """Marks kept per touched item; players send dwell as a heartbeat."""
@@ -28,9 +28,6 @@ QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
 
 QUERY_CHARS = 256
-HORIZON_MS = 1_220_000
-"""Default: twice the join's default window and lateness."""
-
 ACTIONS = ("dwell", "click", "rating", "like", "negative")
 """From the weakest to the strongest; the strongest mark of a touch names its action."""
 
@@ -64,23 +61,23 @@ class SessionState(msgspec.Struct):
 
 
 def fold(
-    state: SessionState, event: UserEvent, duration_ms: float | None = None, horizon_ms: int = HORIZON_MS
+    state: SessionState, event: UserEvent, duration_ms: float | None = None, settle_before: int = 0
 ) -> SessionState:
     """Fold one event into `state`, in place, and return it; folding an event again changes nothing.
 
     Args:
         state: the user's state, owned by the caller.
-        event: of this user; events may come in any order within the horizon.
+        event: of this user; events may come in any order.
         duration_ms: the length of a dwelt item, if known.
-        horizon_ms: how long after its event time a message may still be read again.
+        settle_before: no moment before this event time will be asked for, nor an event of it read again.
     """
     if isinstance(event, Impression):
-        _add_slate(state, (event.ts, event.request_id, len(event.items)), horizon_ms)
+        _add_slate(state, (event.ts, event.request_id, len(event.items)), settle_before)
     elif isinstance(event, Search):
-        _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]), max(horizon_ms, QUERY_MS))
+        _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]), settle_before - QUERY_MS)
     else:
         _add_mark(state, event, _mark(event, duration_ms))
-        _settle_touches(state, horizon_ms)
+        _settle_touches(state, settle_before)
     return state
 
 
@@ -114,21 +111,21 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Sessio
     return Session(recent=recent, query=query, counters=known)
 
 
-def _add_slate(state: SessionState, slate: tuple[int, str, int], horizon_ms: int) -> None:
+def _add_slate(state: SessionState, slate: tuple[int, str, int], settle_before: int) -> None:
     if slate[0] <= state.settled_ts.get("slates", -1) or slate in state.slates:
         return
     insort(state.slates, slate)
-    while len(state.slates) > LIMIT or state.slates[0][0] < state.slates[-1][0] - horizon_ms:
+    while len(state.slates) > LIMIT or (state.slates and state.slates[0][0] < settle_before):
         ts, _, items = state.slates.pop(0)
         _add(state.settled, "impressions", items)
         state.settled_ts["slates"] = ts
 
 
-def _add_search(state: SessionState, search: tuple[int, str, str], horizon_ms: int) -> None:
+def _add_search(state: SessionState, search: tuple[int, str, str], settle_before: int) -> None:
     if search[0] <= state.settled_ts.get("searches", -1) or search in state.searches:
         return
     insort(state.searches, search)
-    while len(state.searches) > LIMIT or state.searches[0][0] < state.searches[-1][0] - horizon_ms:
+    while len(state.searches) > LIMIT or (state.searches and state.searches[0][0] < settle_before):
         _add(state.settled, "searches", 1)
         state.settled_ts["searches"] = state.searches.pop(0)[0]
 
@@ -170,12 +167,10 @@ def _find(touches: list[Touch], request_id: str, item_id: str) -> int | None:
     return None
 
 
-def _settle_touches(state: SessionState, horizon_ms: int) -> None:
-    """Let go of touches that no moment within the horizon would show among its `RECENT`."""
+def _settle_touches(state: SessionState, settle_before: int) -> None:
+    """Let go of touches that no moment still to be asked for would show among its `RECENT`."""
     touches = state.touches
-    while len(touches) > LIMIT or (
-        len(touches) > RECENT and touches[RECENT].marks[-1][0] < touches[-1].marks[-1][0] - horizon_ms
-    ):
+    while len(touches) > LIMIT or (len(touches) > RECENT and touches[RECENT].marks[-1][0] < settle_before):
         touch = touches.pop(0)
         last = touch.marks[-1][0]
         _count(state.settled, _glance(touch, last + 1))

@@ -77,8 +77,10 @@ def engage(slate: Slate, item_id: str, kind: str, value: float) -> bool:
 def close(slate: Slate, ts: int, durations: Durations) -> LabeledSlate:
     """Return the final revision, which decides every item, as of event time `ts`."""
     slate.closed_ts = ts
-    distinct = {shown.item_id: shown for shown in reversed(slate.impression.items)}
-    outcomes = [_final(slate, shown, durations) for shown in reversed(distinct.values())]
+    distinct: dict[str, ShownItem] = {}
+    for shown in slate.impression.items:
+        distinct.setdefault(shown.item_id, shown)
+    outcomes = [_final(slate, shown, durations) for shown in distinct.values()]
     return _revision(slate, len(slate.impression.items), ts, slate.session, outcomes)
 
 

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from stream.sessions import LIMIT, MARKS, QUERY_MS, RECENT, SessionState, as_of,
 from tests.makers import click, dwell, feedback, impression, search
 from tests.synthetic import log, world
 
-HORIZON = 1_000
+AGO = 1_000
 
 
 def folded(*events, **more):
@@ -80,22 +82,27 @@ def test_folding_again_changes_nothing_after_settling():
     events = [
         event for n in range(3 * LIMIT) for event in (impression(f"r{n}", 10 * n), click(f"r{n}", 10 * n + 1))
     ]
-    once = folded(*events, horizon_ms=HORIZON)
-    again = folded(*events, *events, horizon_ms=HORIZON)
+    once = folded(*events)
+    for event in events:
+        fold(once, event, settle_before=events[-1].ts - AGO)
+    again = deepcopy(once)
+    for event in events:
+        fold(again, event, settle_before=events[-1].ts - AGO)
     assert again == once
     assert as_of(once, 10**9).counters == {"impressions": 9 * LIMIT, "clicks": 3 * LIMIT}
 
 
-def test_moments_within_the_horizon_stay_exact_when_older_ones_are_settled():
+def test_later_moments_stay_exact_when_older_ones_are_settled():
     events = [click(f"r{n}", 20 * n) for n in range(300)]
-    state = folded(*events, horizon_ms=HORIZON)
-    ts = events[-1].ts - HORIZON
+    ts = events[-1].ts - AGO
+    state = folded(*events, settle_before=ts)
+    assert len(state.touches) == RECENT + AGO // 20 + 1
     assert as_of(state, ts) == as_of(folded(*(event for event in events if event.ts < ts)), ts)
 
 
 def test_state_is_bounded():
     state = SessionState()
-    for n in range(LIMIT + 50):  # all within the horizon
+    for n in range(LIMIT + 50):  # none may be settled
         fold(state, impression(f"r{n}", n))
         fold(state, click(f"r{n}", n))
         fold(state, search(f"q{n}", n))
@@ -107,5 +114,6 @@ def test_state_is_bounded():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_state_goes_through_json(seed):
-    state = folded(*log(world(1, 6, seed=seed), 20, 3, seed), horizon_ms=HORIZON)
+    events = log(world(1, 6, seed=seed), 20, 3, seed)
+    state = folded(*events, settle_before=events[len(events) // 2].ts)
     assert msgspec.json.decode(msgspec.json.encode(state), type=SessionState) == state

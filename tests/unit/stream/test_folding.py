@@ -1,0 +1,238 @@
+"""The promise of the join: one log gives the same labels, however it arrives and wherever it breaks off."""
+
+import random
+from collections import defaultdict, deque
+from copy import deepcopy
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
+from schemas.labels import LabeledSlate, Session
+from stream.folding import PartitionFold
+from stream.labeling import JoinSettings, Labeler
+from tests.makers import click, dwell, feedback, impression, search
+from tests.synthetic import Habits, log, topic_of, world
+
+LATENESS = 5_000
+JOIN = JoinSettings(window_ms=60_000, lateness_ms=LATENESS)
+WORLD = world(n_users=3, n_items=12)
+BUSY = Habits(click_delay=30_000, dwell_liked=20_000, between_slates=15_000)
+"""Clicks often come after the next slate or the window's end."""
+
+
+@dataclass(frozen=True)
+class Message:
+    topic: str
+    offset: int
+    event: UserEvent
+
+
+class Broker:
+    """Topics of one partition, filled in event-time order, read in any order across topics."""
+
+    def __init__(self, events: list[UserEvent]) -> None:
+        self.topics: dict[str, list[Message]] = defaultdict(list)
+        for event in events:
+            topic = self.topics[topic_of(event)]
+            topic.append(Message(topic_of(event), len(topic), event))
+
+    def arrivals(self, rng: random.Random) -> list[Message]:
+        """Every message, in order within its topic, out of order across topics by at most the lateness."""
+        arrivals = []
+        for messages in self.topics.values():
+            at = 0
+            for message in messages:
+                at = max(at, message.event.ts + rng.randint(0, LATENESS))
+                arrivals.append((at, message.topic, message.offset, message))
+        return [message for *_, message in sorted(arrivals, key=lambda entry: entry[:3])]
+
+
+def partition(sessions) -> PartitionFold[Message]:
+    return PartitionFold(JOIN, sessions, lambda item_id: None)
+
+
+def run(fold: PartitionFold[Message], arrivals: list[Message], rng: random.Random) -> list[LabeledSlate]:
+    """Fold in batches of random sizes."""
+    labels = []
+    for message in arrivals:
+        labels += fold.fold(message.event, message.topic, message, now_ms=0)
+        if rng.random() < 0.3:
+            labels += fold.advance(now_ms=0)
+    return labels
+
+
+def catch_up(fold: PartitionFold[Message], messages: list[Message], rng: random.Random) -> list[LabeledSlate]:
+    """Read again what a crash left open, topics in any order: the worker knows what is unread."""
+    queues = defaultdict(deque)
+    for message in messages:
+        queues[message.topic].append(message)
+    labels = []
+    while queues:
+        topic = rng.choice(sorted(queues))
+        message = queues[topic].popleft()
+        if not queues[topic]:
+            del queues[topic]
+        labels += fold.fold(message.event, topic, message, now_ms=0)
+        labels += fold.advance(now_ms=0, unread=list(queues))
+    return labels
+
+
+def facts(labels: list[LabeledSlate]) -> dict[str, LabeledSlate]:
+    """Labels by id; a repeated id must repeat its content.
+
+    The session of a click's revision is what had arrived by then; every other revision's is exact.
+    """
+    known: dict[str, LabeledSlate] = {}
+    for label in labels:
+        if not label.outcomes[0].final:
+            label = msgspec.structs.replace(label, session=Session())
+        assert known.setdefault(label.label_id, label) == label
+    return known
+
+
+def reference(events: list[UserEvent]) -> dict[str, LabeledSlate]:
+    """What a log gives when it is read in event-time order, event by event."""
+    fold = partition({})
+    labels = []
+    for event in events:
+        labels += fold.fold(event, topic_of(event), None, now_ms=0) + fold.advance(now_ms=0)
+    return facts(labels + fold.drain())
+
+
+seeds = st.integers(0, 2**32)
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 40))
+def test_neither_arrival_nor_batches_show_in_the_labels(seed, slates):
+    events, rng = log(WORLD, slates, 4, seed, BUSY), random.Random(seed)
+    fold = partition({})
+    labels = run(fold, Broker(events).arrivals(rng), rng) + fold.drain()
+    assert facts(labels) == reference(events)
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 60), st.integers(1, 3))
+def test_a_crash_does_not_show_in_the_labels(seed, slates, crashes):
+    events, rng = log(WORLD, slates, 4, seed, BUSY), random.Random(seed)
+    arrivals = Broker(events).arrivals(rng)
+    sessions, labels, start = {}, [], 0
+    fold, done = partition(sessions), set()
+    for crash in sorted(rng.sample(range(len(arrivals) + 1), min(crashes, len(arrivals)))):
+        labels += run(fold, arrivals[start:crash], rng)
+        done.update((message.topic, message.offset) for message in fold.done_tokens())
+        sessions, start = deepcopy(sessions), crash
+        fold = partition(sessions)
+        labels += catch_up(fold, again(arrivals[:crash], done), rng)
+    labels += run(fold, arrivals[start:], rng) + fold.drain()
+    assert facts(labels) == reference(events)
+
+
+def again(read: list[Message], done: set[tuple[str, int]]) -> list[Message]:
+    """What is read again: every topic from its first message that was not done."""
+    first: dict[str, int] = {}
+    for message in read:
+        if (message.topic, message.offset) not in done:
+            first[message.topic] = min(message.offset, first.get(message.topic, message.offset))
+    return [message for message in read if message.offset >= first.get(message.topic, len(read))]
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_every_exposure_ends_in_one_final_revision_that_agrees_with_the_log(seed):
+    events = log(WORLD, 30, 4, seed, BUSY)
+    labels = reference(events)
+    last = {}
+    for label in sorted(labels.values(), key=lambda label: label.revision):
+        last.update({(label.request_id, outcome.item_id): outcome for outcome in label.outcomes})
+    shown = [(e.request_id, s.item_id) for e in events if isinstance(e, Impression) for s in e.items]
+    finals = [label for label in labels.values() if len(label.outcomes) == 4]
+    assert sorted((label.request_id, o.item_id) for label in finals for o in label.outcomes) == sorted(shown)
+    clicked = {(e.request_id, e.item_id) for e in events if isinstance(e, Click) if not expired(e, events)}
+    assert {key for key, outcome in last.items() if outcome.clicked} >= clicked
+    assert all(outcome.final for outcome in last.values())
+
+
+def expired(event: Click, events: list[UserEvent]) -> bool:
+    shown = next(e for e in events if isinstance(e, Impression) and e.request_id == event.request_id)
+    return event.ts >= shown.ts + 2 * JOIN.window_ms
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_resuming_a_labeler_equals_running_through(seed):
+    events, rng = log(WORLD, 20, 4, seed, BUSY), random.Random(seed)
+
+    def new() -> Labeler:
+        return Labeler(JOIN, lambda user_id, ts, request_id: Session(), lambda item_id: None)
+
+    through, resumed = new(), new()
+    for event in events:
+        assert through.fold(event) == resumed.fold(event)
+        assert through.advance(event.ts - LATENESS) == resumed.advance(event.ts - LATENESS)
+        if rng.random() < 0.2:
+            snapshot, resumed = resumed.snapshot(), new()
+            resumed.restore(snapshot)
+    assert through.snapshot() == resumed.snapshot()
+
+
+def test_the_same_event_twice_counts_once():
+    fold = partition({})
+    shown = impression("r", 100)
+    for token, event in enumerate([shown, shown, click("r", 101), click("r", 101)]):
+        fold.fold(event, topic_of(event), token, now_ms=0)
+    assert fold.counts["duplicates"] == 2
+    assert len(fold.drain()) == 1
+    assert sorted(fold.done_tokens()) == [0, 1, 2, 3]
+
+
+def test_a_message_is_done_once_nothing_can_change_its_labels():
+    fold, ts = partition({}), 10 * JOIN.horizon_ms
+    for token, event in enumerate([impression("r", ts), click("r", ts + 1), search("q", ts + 2)]):
+        fold.fold(event, topic_of(event), token, now_ms=0)
+    fold.advance(now_ms=0)
+    assert fold.done_tokens() == []
+    fold.advance(now_ms=JOIN.horizon_ms + LATENESS)  # silence
+    assert fold.done_tokens() == [0, 1]
+    fold.advance(now_ms=JOIN.horizon_ms + LATENESS + 1)
+    assert fold.done_tokens() == [2]
+
+
+def test_a_late_message_is_not_done_before_it_had_its_turn():
+    fold, ts = partition({}), 10 * JOIN.horizon_ms
+    fold.fold(impression("r", ts), "impressions", "timely", now_ms=0)
+    fold.advance(now_ms=0)
+    fold.fold(impression("late", 5, user_id="v"), "impressions", "late", now_ms=0)
+    assert fold.done_tokens() == []
+    (label,) = fold.advance(now_ms=1)
+    assert label.request_id == "late"
+    assert fold.done_tokens() == ["late"]
+
+
+def test_sessions_are_those_of_the_caller_and_changes_are_told_once():
+    sessions = {}
+    fold = partition(sessions)
+    fold.fold(dwell("r", 5, 9_000, user_id="u"), "dwells", 0, now_ms=0)
+    fold.fold(feedback("like", 6, user_id="v"), "feedback", 1, now_ms=0)
+    assert set(sessions) == fold.take_changed() == {"u", "v"}
+    assert fold.take_changed() == set()
+
+
+def test_a_slate_carries_the_session_before_it():
+    fold = partition({})
+    events = [impression("r", 100), click("r", 200), impression("next", 1_100), click("next", 1_200)]
+    labels = [label for event in events for label in fold.fold(event, topic_of(event), None, now_ms=0)]
+    first, second = labels
+    assert first.session == Session()
+    assert [(item.item_id, item.action, item.age_s) for item in second.session.recent] == [
+        ("a", "click", 0.9)
+    ]
+
+
+@pytest.mark.parametrize("kind", [Impression, Click, Dwell, Feedback, Search])
+def test_the_planted_log_has_every_kind_of_event(kind):
+    assert any(isinstance(event, kind) for event in log(WORLD, 60, 4, 0, BUSY))

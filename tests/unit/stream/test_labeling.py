@@ -1,0 +1,147 @@
+import pytest
+
+from schemas.labels import Session
+from stream.feedback_slates import feedback_id
+from stream.labeling import JoinSettings, Labeler
+from tests.makers import click, dwell, feedback, impression, search
+
+WINDOW = 1_000
+END = 10**9
+
+
+@pytest.fixture
+def labeler():
+    return Labeler(JoinSettings(WINDOW, 10), lambda user_id, ts, request_id: Session(), lambda item_id: None)
+
+
+def told(label):
+    """What a revision says, in short."""
+    return label.revision, label.observed_ts, {o.item_id: o.clicked for o in label.outcomes}
+
+
+def fold(labeler, *events):
+    return [label for event in events for label in labeler.fold(event)]
+
+
+def test_a_click_leaves_at_once_and_the_rest_when_the_window_ends(labeler):
+    first, second = fold(labeler, impression("r", 0), click("r", 5, "b"), click("r", 9, "a"))
+    assert (told(first), told(second)) == ((0, 5, {"b": True}), (1, 9, {"a": True}))
+    assert not first.outcomes[0].final
+    assert labeler.advance(WINDOW - 1) == []
+    (final,) = labeler.advance(WINDOW)
+    assert told(final) == (3, WINDOW, {"a": True, "b": True, "c": False})
+    assert all(outcome.final for outcome in final.outcomes)
+    assert labeler.advance(END) == []
+
+
+def test_the_next_slate_of_the_surface_closes_the_one_before(labeler):
+    fold(labeler, impression("r", 0), impression("other", 10, surface="search"), impression("next", 20))
+    assert [(label.request_id, label.observed_ts) for label in labeler.advance(30)] == [("r", 20)]
+
+
+def test_dwell_and_feedback_refine_the_final_revision(labeler):
+    fold(labeler, impression("r", 0), click("r", 5), dwell("r", 20, 9_000), dwell("r", 10, 4_500))
+    fold(labeler, feedback("like", 30, request_id="r"), dwell("r", 40, 1_800, "b"))
+    (final,) = labeler.advance(END)
+    a, b, c = final.outcomes
+    assert (a.clicked, a.dwell_ms, a.satisfaction, a.feedback) == (True, 9_000, 0.5, {"like": 1.0})
+    assert (b.clicked, b.satisfaction) == (False, 0.1)  # autoplay
+    assert (c.dwell_ms, c.satisfaction) == (None, None)
+
+
+def test_what_comes_after_the_end_corrects(labeler):
+    fold(labeler, impression("r", 0))
+    labeler.advance(WINDOW)
+    (at_once,) = fold(labeler, click("r", WINDOW + 5))
+    fold(labeler, dwell("r", WINDOW + 9, 18_000), dwell("r", WINDOW + 10, 100))
+    first, second = labeler.advance(WINDOW + 100)
+    assert told(at_once) == (0, WINDOW + 5, {"a": True})
+    assert told(first) == (4, WINDOW + 5, {"a": True})
+    assert told(second) == (5, WINDOW + 9, {"a": True})
+    assert second.outcomes[0].satisfaction == 1
+    assert second.outcomes[0].final
+
+
+def test_a_click_as_the_slate_ends_is_a_correction_whenever_it_arrives(labeler):
+    fold(labeler, impression("r", 0), click("r", WINDOW))
+    final, correction = labeler.advance(END)
+    assert told(final) == (3, WINDOW, {"a": False, "b": False, "c": False})
+    assert told(correction) == (4, WINDOW, {"a": True})
+
+
+def test_a_click_that_arrives_before_its_impression_waits_for_it(labeler):
+    assert fold(labeler, click("r", 5, "b")) == []
+    (label,) = fold(labeler, impression("r", 0))
+    assert told(label) == (0, 5, {"b": True})
+
+
+def test_a_click_stamped_before_its_impression_is_joined(labeler):
+    (label,) = fold(labeler, click("r", 5), impression("r", 20))
+    assert label.observed_ts == 5
+    assert labeler.advance(20) == []
+    (final,) = labeler.advance(END)
+    assert final.outcomes[0].clicked
+
+
+def test_a_click_without_impression_becomes_an_orphan_and_is_forgotten(labeler):
+    fold(labeler, click("gone", 5), dwell("gone", 6, 1_000))
+    assert labeler.advance(5 + WINDOW) == []
+    assert labeler.counts["orphans"] == 2
+    assert fold(labeler, impression("gone", 7 + WINDOW)) == []
+
+
+def test_a_late_impression_still_gets_its_final_revision(labeler):
+    fold(labeler, impression("newer", 500))
+    labeler.advance(600)
+    fold(labeler, click("late", 450), impression("late", 400))
+    (final,) = labeler.advance(600)
+    assert told(final) == (3, 500, {"a": True, "b": False, "c": False})
+
+
+def test_a_second_click_and_a_repeated_impression_tell_nothing_new(labeler):
+    fold(labeler, impression("r", 0), click("r", 5))
+    assert fold(labeler, click("r", 6), impression("r", 7, "xyz", event_id="again")) == []
+    (final,) = labeler.advance(END)
+    assert final.slate == ["a", "b", "c"]
+    assert labeler.counts["repeated_impressions"] == 1
+
+
+def test_a_click_off_the_slate_is_counted(labeler):
+    assert fold(labeler, impression("r", 0), click("r", 5, "z")) == []
+    (final,) = labeler.advance(END)
+    assert not any(outcome.clicked for outcome in final.outcomes)
+    assert labeler.counts["off_slate"] == 1
+
+
+def test_an_item_shown_twice_has_one_outcome_at_its_first_place(labeler):
+    fold(labeler, impression("r", 0, "aba"))
+    (final,) = labeler.advance(END)
+    assert [(outcome.item_id, outcome.position) for outcome in final.outcomes] == [("a", 0), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "clicked", "pleased"), [("like", None, True, 1), ("rating", 2.0, False, 0.4)]
+)
+def test_feedback_without_a_slate_is_one_of_its_own(labeler, kind, value, clicked, pleased):
+    (label,) = fold(labeler, feedback(kind, 5, value=value))
+    (outcome,) = label.outcomes
+    assert (label.request_id, label.surface, label.slate) == (f"feedback:f-{kind}-a-5", "feedback", ["a"])
+    assert (outcome.clicked, outcome.satisfaction, outcome.final) == (clicked, pleased, True)
+
+
+def test_the_id_of_a_feedback_slate_stays_an_id():
+    ids = {feedback_id(end * 250) for end in ("x", "y")}
+    assert len(ids) == 2
+    assert all(len(one.encode()) <= 256 for one in ids)
+
+
+def test_the_query_of_the_impression_is_the_newest(labeler):
+    (label,) = fold(labeler, search("jazz", 0), impression("r", 1, query="chess"), click("r", 2))
+    assert label.session.query == "chess"
+
+
+def test_everything_is_forgotten_in_time(labeler):
+    empty = labeler.snapshot()
+    fold(labeler, impression("r", 0), click("r", 5), impression("next", 20), dwell("next", 30, 5))
+    labeler.advance(20 + 2 * WINDOW)
+    assert labeler.snapshot() == empty
