@@ -1,0 +1,40 @@
+# One door: what people run, and what CI runs.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: setup demo test lint kafka lock clean
+
+setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup  ## the whole loop on real data, here
+	$(BIN)/freshrank demo
+
+test: lint  ## everything: unit, integration and end to end, on the embedded broker and on Apache Kafka
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+kafka: setup  ## a real Apache Kafka in the foreground, from Maven Central
+	$(BIN)/python deploy/kafka/server.py
+
+lock:  ## the newest dependencies that pyproject.toml allows → requirements.lock
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --disable-pip-version-check -q '.[dev]'
+	build/lock/bin/pip freeze --all | grep -v -E '^(freshrank|pip|wheel)\b' | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+	rm -rf build/lock
+
+clean:  ## all that was made here, but .venv
+	rm -rf build dist *.egg-info .freshrank .mypy_cache .pytest_cache .ruff_cache .hypothesis deploy/kafka/target
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
