@@ -1,0 +1,42 @@
+"""PURE: the live path's fold over a log: what the learner observes, what is known of a user at a moment."""
+
+from collections.abc import Callable
+
+from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
+from schemas.labels import LabeledSlate, Session
+from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
+from stream.folding import PartitionFold
+from stream.labeling import JoinSettings
+from stream.sessions import SessionState, as_of
+
+_TOPICS: dict[type[UserEvent], str] = {
+    Impression: IMPRESSIONS.name,
+    Click: CLICKS.name,
+    Dwell: DWELLS.name,
+    Feedback: FEEDBACK.name,
+    Search: SEARCHES.name,
+}
+_NO_CLOCK = 0
+"""A log has no wall clock: its watermark moves with its events alone."""
+
+
+class Observer:
+    """Folds a log as one partition."""
+
+    def __init__(self, durations: Callable[[str], float | None], join: JoinSettings | None = None) -> None:
+        """`durations` gives an item's length in ms, if known."""
+        self._sessions: dict[str, SessionState] = {}
+        self._fold: PartitionFold[None] = PartitionFold(join or JoinSettings(), self._sessions, durations)
+
+    def session(self, user_id: str, ts: int, request_id: str | None = None) -> Session:
+        """What is known of a user strictly before `ts`."""
+        return as_of(self._sessions.get(user_id, SessionState()), ts, request_id)
+
+    def observe(self, event: UserEvent) -> list[LabeledSlate]:
+        """Take the log's next event; return the labels that are known now."""
+        labels = self._fold.fold(event, _TOPICS[type(event)], None, _NO_CLOCK)
+        labels += self._fold.advance(_NO_CLOCK)
+        # Offline there is nothing to acknowledge and no table to write.
+        self._fold.done_tokens()
+        self._fold.take_changed()
+        return labels
