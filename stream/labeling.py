@@ -133,7 +133,9 @@ class Labeler:
             return []
         if click.ts >= slate.impression.ts + 2 * self._window_ms:
             return []  # in its turn, the slate will be forgotten
-        label = tell_click(slate, click, self._session(slate.impression))
+        if slate.glimpse is None:
+            slate.glimpse = slate.session or self._session(slate.impression)
+        label = tell_click(slate, click, slate.glimpse)
         return [] if label is None else [label]
 
     def _turn(self, due: Due) -> LabeledSlate | None:

@@ -6,14 +6,14 @@ past as it was. Both are exact for times that the caller has not yet allowed to 
 """
 
 from bisect import bisect_left, insort
-from typing import NamedTuple
+from collections.abc import Iterable
+from operator import itemgetter
 
 import msgspec
 
 from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.labels import Session, SessionItem
-from stream.opinions import LIKED, NEGATIVE, opinion
-from stream.satisfaction import satisfaction
+from stream.touches import COUNTERS, Glance, Mark, Touch, glance, mark, order
 
 RECENT = 50
 """At most so many touched items are shown in a `Session`."""
@@ -28,22 +28,6 @@ QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
 
 QUERY_CHARS = 256
-ACTIONS = ("dwell", "click", "rating", "like", "negative")
-"""From the weakest to the strongest; the strongest mark of a touch names its action."""
-
-TOUCH_COUNTERS = ("clicks", "dwells", "satisfied", "likes", "negatives")
-"""What a touched item counts for; `impressions` (items shown) and `searches` are counted beside them."""
-
-Mark = tuple[int, str, float]
-"""(ts, action, satisfaction in [0, 1]); the satisfaction of a click says nothing."""
-
-
-class Touch(msgspec.Struct, array_like=True):
-    """What a user did with one item of one slate; marks are oldest first and never empty."""
-
-    request_id: str
-    item_id: str
-    marks: list[Mark]
 
 
 class SessionState(msgspec.Struct):
@@ -76,7 +60,7 @@ def fold(
     elif isinstance(event, Search):
         _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]), settle_before - QUERY_MS)
     else:
-        _add_mark(state, event, _mark(event, duration_ms))
+        _add_mark(state, event, mark(event, duration_ms))
         _settle_touches(state, settle_before)
     return state
 
@@ -87,25 +71,22 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Sessio
     Clocks differ: a click stamped before its own impression must not leak into its own label.
     """
     counters = dict(state.settled)
-    glances = []
-    for touch in state.touches:
-        if touch.marks[0][0] < ts and touch.request_id != request_id:
-            glance = _glance(touch, ts)
-            _count(counters, glance)
-            glances.append(glance)
-    glances.sort(key=_age)  # in order already, but for touches that went on after `ts`
+    touches = [touch for touch in state.touches if touch.marks[0][0] < ts and touch.request_id != request_id]
+    glances = [glance(touch, ts) for touch in touches]
+    glances.sort(key=itemgetter(0, 1, 2))  # in order already, but for touches that went on after `ts`
+    _count(counters, glances)
     _add(counters, "impressions", sum(slate[2] for slate in state.slates if slate[0] < ts))
     searches = state.searches[: bisect_left(state.searches, (ts,))]
     _add(counters, "searches", len(searches))
     query = searches[-1][2] if searches and searches[-1][0] >= ts - QUERY_MS else None
     recent = [
         SessionItem(
-            item_id=glance.item_id,
-            action=glance.action,
-            satisfaction=glance.satisfaction,
-            age_s=(ts - glance.ts) / 1000,
+            item_id=seen.item_id,
+            action=seen.action,
+            satisfaction=seen.satisfaction,
+            age_s=(ts - seen.ts) / 1000,
         )
-        for glance in glances[-RECENT:]
+        for seen in glances[-RECENT:]
     ]
     known = {name: count for name, count in counters.items() if count}
     return Session(recent=recent, query=query, counters=known)
@@ -130,33 +111,19 @@ def _add_search(state: SessionState, search: tuple[int, str, str], settle_before
         state.settled_ts["searches"] = state.searches.pop(0)[0]
 
 
-def _mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
-    if isinstance(event, Click):
-        return event.ts, "click", 0.0
-    if isinstance(event, Dwell):
-        return event.ts, "dwell", satisfaction(event.dwell_ms, duration_ms)
-    if event.kind == "rating":
-        return event.ts, "rating", opinion(event)
-    return event.ts, "negative" if event.kind in NEGATIVE else "like", opinion(event)
-
-
-def _add_mark(state: SessionState, event: Click | Dwell | Feedback, mark: Mark) -> None:
+def _add_mark(state: SessionState, event: Click | Dwell | Feedback, new: Mark) -> None:
     """Add a mark to its touch, or begin a touch with it."""
     request_id = event.request_id or f"feedback:{event.event_id}"
     index = _find(state.touches, request_id, event.item_id)
     if index is None:
-        if mark[0] > state.settled_ts.get("touches", -1):
-            insort(state.touches, Touch(request_id, event.item_id, [mark]), key=_order)
+        if new[0] > state.settled_ts.get("touches", -1):
+            insort(state.touches, Touch(request_id, event.item_id, [new]), key=order)
         return
     touch = state.touches[index]
-    if mark not in touch.marks and len(touch.marks) < MARKS:
-        insort(touch.marks, mark)
-        if touch.marks[-1] is mark and index < len(state.touches) - 1:  # it is the newest now
-            insort(state.touches, state.touches.pop(index), key=_order)
-
-
-def _order(touch: Touch) -> tuple[int, str, str]:
-    return touch.marks[-1][0], touch.request_id, touch.item_id
+    if new not in touch.marks and len(touch.marks) < MARKS:
+        insort(touch.marks, new)
+        if touch.marks[-1] is new and index < len(state.touches) - 1:  # it is the newest now
+            insort(state.touches, state.touches.pop(index), key=order)
 
 
 def _find(touches: list[Touch], request_id: str, item_id: str) -> int | None:
@@ -173,46 +140,13 @@ def _settle_touches(state: SessionState, settle_before: int) -> None:
     while len(touches) > LIMIT or (len(touches) > RECENT and touches[RECENT].marks[-1][0] < settle_before):
         touch = touches.pop(0)
         last = touch.marks[-1][0]
-        _count(state.settled, _glance(touch, last + 1))
+        _count(state.settled, [glance(touch, last + 1)])
         state.settled_ts["touches"] = last
 
 
-class _Glance(NamedTuple):
-    """A touch as it looked at some moment; counts are in the order of `TOUCH_COUNTERS`."""
-
-    ts: int
-    request_id: str
-    item_id: str
-    action: str
-    satisfaction: float | None
-    counts: tuple[float, ...]
-
-
-def _age(glance: _Glance) -> tuple[int, str, str]:
-    return glance[:3]
-
-
-def _glance(touch: Touch, ts: int) -> _Glance:
-    """Read the marks before `ts`; what the user says of an item outweighs how long they stayed."""
-    marks = touch.marks if touch.marks[-1][0] < ts else [mark for mark in touch.marks if mark[0] < ts]
-    actions = [action for _, action, _ in marks]
-    stays = [share for _, action, share in marks if action == "dwell"]
-    said = [share for _, action, share in marks if action not in ("click", "dwell")]
-    satisfied = said[-1] if said else max(stays, default=None)
-    likes = actions.count("like") + sum(action == "rating" and share >= LIKED for _, action, share in marks)
-    return _Glance(
-        ts=marks[-1][0],
-        request_id=touch.request_id,
-        item_id=touch.item_id,
-        action=actions[0] if len(actions) == 1 else max(actions, key=ACTIONS.index),
-        satisfaction=satisfied,
-        counts=("click" in actions, bool(stays), satisfied or 0.0, likes, actions.count("negative")),
-    )
-
-
-def _count(counters: dict[str, float], glance: _Glance) -> None:
-    for name, count in zip(TOUCH_COUNTERS, glance.counts, strict=True):
-        _add(counters, name, count)
+def _count(counters: dict[str, float], glances: Iterable[Glance]) -> None:
+    for name, column in zip(COUNTERS, zip(*(seen.counts for seen in glances), strict=True), strict=False):
+        _add(counters, name, sum(column))
 
 
 def _add(counters: dict[str, float], name: str, count: float) -> None:

@@ -27,11 +27,13 @@ class Slate(msgspec.Struct):
     Revisions are numbered so that no order of arrival can change them: the clicks, in click order, from 0;
     the final one by the number of items, which no click can reach; corrections after it. There are gaps.
 
-    `session` is None until the watermark has passed the impression, `closed_ts` until it is final.
+    `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
+    is what had arrived of the session when the first click did.
     """
 
     impression: Impression
     session: Session | None = None
+    glimpse: Session | None = None
     closed_ts: int | None = None
     told: list[str] = []
     engagements: dict[str, Engagement] = {}
