@@ -72,7 +72,7 @@ def _open_learner(settings: LearnerSettings, base: Base, closing: ExitStack) -> 
 def _open_ports(settings: LearnerSettings, base_hash: str, closing: ExitStack) -> Ports:
     producer = connect_producer(settings.broker)
     closing.callback(producer.close, timeout=CLOSE_S)
-    labels = LabelSource(settings.broker, settings.prefix, settings.group, producer)
+    labels = LabelSource(settings.broker, settings.prefix, settings.learner_group, producer)
     closing.callback(labels.close)
     return Ports(
         labels=labels,

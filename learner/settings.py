@@ -31,7 +31,9 @@ class LearnerSettings:
     snapshots: str = _setting(
         "", "directory or fsspec URL of the trainer's snapshots; empty: in the state directory"
     )
-    group: str = _setting("freshrank-learner", "group of the committed offsets, for lag monitoring only")
+    learner_group: str = _setting(
+        "freshrank-learner", "group of the committed label offsets, for monitoring lag"
+    )
     publish_ms: int = _setting(500, "time between two checkpoints while labels come in")
     snapshot_s: float = _setting(30.0, "time between two snapshots of the trainer")
     batch_max: int = _setting(256, "most labelled slates in one update")
@@ -42,7 +44,7 @@ class LearnerSettings:
     threads: int = _setting(1, "CPU threads of an update")
 
     def __post_init__(self) -> None:
-        for name in ("broker", "model", "state_dir", "group"):
+        for name in ("broker", "model", "state_dir", "learner_group"):
             _require(self, name, bool(getattr(self, name)), "not empty")
         for name in ("publish_ms", "batch_max", "poll_ms", "threads"):
             _require(self, name, getattr(self, name) >= 1, "at least 1")

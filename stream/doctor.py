@@ -5,8 +5,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy.engine import make_url
-
 from schemas.codec import MAX_BYTES
 from schemas.errors import BrokerError
 from stream.administration import Status, TopicReport, list_topics, message_bytes, require_broker
@@ -77,9 +75,9 @@ def check_database(url: str) -> Check:
     """Can the registry be opened, and its tables made?"""
     advice = "set FRESHRANK_DATABASE to a URL that opens"
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
         with closing(Store(url)) as store:
             store.create()
+            shown = store.url
     except (DatabaseError, OSError, ImportError) as error:  # ImportError: the URL's driver is not installed
         return Check("database", False, str(error), advice)
     return Check("database", True, shown)

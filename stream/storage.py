@@ -31,6 +31,11 @@ class Store:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
 
+    @property
+    def url(self) -> str:
+        """Where it is, the password hidden."""
+        return self._engine.url.render_as_string(hide_password=True)
+
     def create(self) -> None:
         """Make the tables that are missing."""
         tables.metadata.create_all(self._engine)

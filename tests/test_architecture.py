@@ -17,7 +17,7 @@ from tests.source import PACKAGES, ROOT, Function, Module, body_lines, modules
 
 PURE, SHELL = "PURE:", "SHELL:"
 
-MAY_IMPORT_LEARNER = re.compile(r"stream/(wiring|prequential)\.py|stream/commands/\w+\.py")
+MAY_IMPORT_LEARNER = re.compile(r"stream/(wiring|backfill)\.py|stream/(prequential|commands|demo)/\w+\.py")
 """Where stream may import learner: the composition root, and what runs the learner offline."""
 
 DECLARED = {
