@@ -1,11 +1,9 @@
 """PURE: what the weights have learned: every label counts once, and a revision only by its difference."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from learner.query import TASKS
 from schemas.labels import LabeledSlate, Outcome
 
 LIKES = frozenset({"like", "save", "share", "follow", "purchase"})
@@ -14,15 +12,15 @@ LIKED_RATING = 4.0
 """A rating of at least this counts as a like."""
 
 
-class Lesson(NamedTuple):
-    """A task's target value, and the weight with which it was learned."""
-
-    target: float
-    weight: float
+PerTask = tuple[float, float, float, float]
+"""One number per task, in the order of `TASKS`."""
 
 
-Lessons = tuple[Lesson | None, ...]
-"""What was learned of one item, in the order of `TASKS`; None where nothing was."""
+class Lessons(msgspec.Struct, frozen=True, array_like=True):
+    """What was learned of one item: each task's target, and the weight it was learned with; 0: not at all."""
+
+    targets: PerTask = (0.0,) * 4
+    weights: PerTask = (0.0,) * 4
 
 
 class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,20 +32,28 @@ class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     item_id: str
     position: int
-    targets: tuple[float, float, float, float]
-    weights: tuple[float, float, float, float]
+    targets: PerTask
+    weights: PerTask
     examined: float = 1.0
 
 
-class LearnedSlate(msgspec.Struct, frozen=True):
+class LearnedSlate(msgspec.Struct, frozen=True, array_like=True):
     """The revisions of one slate that are in the weights, and what they taught, by item."""
 
     revisions: tuple[int, ...] = ()
     items: dict[str, Lessons] = {}
 
 
+UNTAUGHT = Lessons()
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(LearnedSlate)
+
+
 class Ledger:
     """Remembers the newest `capacity` slates; an older one would be learned as if it were new.
+
+    Each is kept encoded: a hundred thousand would be millions of small objects, and a second of encoding
+    in every snapshot.
 
     >>> from schemas.labels import Session
     >>> label = LabeledSlate(request_id="r", revision=0, user_id="u", ts=0, observed_ts=1, session=Session(),
@@ -61,7 +67,7 @@ class Ledger:
         if capacity < 1:
             raise ValueError(f"Ledger capacity must be at least 1; got {capacity}")
         self.capacity = capacity
-        self._slates: dict[str, LearnedSlate] = {}
+        self._slates: dict[str, msgspec.Raw] = {}
 
     def __len__(self) -> int:
         """Slates remembered."""
@@ -69,40 +75,48 @@ class Ledger:
 
     def __contains__(self, label: LabeledSlate) -> bool:
         """Whether this revision was admitted before."""
-        slate = self._slates.get(label.request_id)
-        return slate is not None and label.revision in slate.revisions
+        return label.revision in self._known(label.request_id).revisions
 
     def admit(self, label: LabeledSlate) -> list[TrainingTarget]:
         """Return what is still to learn of a label, and remember it as learned.
 
         A label seen before teaches nothing; nor does an outcome whose targets and weights are known.
         """
-        if label in self:
+        known = self._known(label.request_id)
+        if label.revision in known.revisions:
             return []
-        known = self._slates.pop(label.request_id, LearnedSlate())
         targets = []
         items = dict(known.items)
         for outcome in label.outcomes:
-            target, items[outcome.item_id] = _teach(outcome, items.get(outcome.item_id, (None,) * len(TASKS)))
+            target, items[outcome.item_id] = _teach(outcome, items.get(outcome.item_id, UNTAUGHT))
             targets.append(target)
-        # Inserted last: the slates that were not touched for longest are the first to be forgotten.
-        self._slates[label.request_id] = LearnedSlate((*known.revisions, label.revision), items)
-        self._forget()
+        self._remember(label.request_id, LearnedSlate((*known.revisions, label.revision), items))
         return [target for target in targets if any(target.weights)]
 
     def label_ids(self) -> Iterator[str]:
         """The ids of every label in the weights, as far back as the ledger reaches."""
-        for request_id, slate in self._slates.items():
-            for revision in slate.revisions:
+        for request_id, raw in self._slates.items():
+            for revision in _decoder.decode(raw).revisions:
                 yield f"{request_id}#{revision}"
 
-    def snapshot(self) -> dict[str, LearnedSlate]:
-        """The remembered slates, oldest first: JSON-able with msgspec, and never changed afterwards."""
+    def snapshot(self) -> dict[str, msgspec.Raw]:
+        """The remembered slates, oldest first, each already JSON; never changed afterwards."""
         return dict(self._slates)
 
-    def restore(self, slates: dict[str, LearnedSlate]) -> None:
+    def restore(self, slates: dict[str, msgspec.Raw]) -> None:
         """Replace all that is remembered by an earlier `snapshot`."""
-        self._slates = dict(slates)
+        # A decoded Raw is a view: a copy lets the bytes it was decoded from go.
+        self._slates = {request_id: raw.copy() for request_id, raw in slates.items()}
+        self._forget()
+
+    def _known(self, request_id: str) -> LearnedSlate:
+        raw = self._slates.get(request_id)
+        return LearnedSlate() if raw is None else _decoder.decode(raw)
+
+    def _remember(self, request_id: str, slate: LearnedSlate) -> None:
+        # Inserted last: the slates that were not touched for longest are the first to be forgotten.
+        self._slates.pop(request_id, None)
+        self._slates[request_id] = msgspec.Raw(_encoder.encode(slate))
         self._forget()
 
     def _forget(self) -> None:
@@ -128,39 +142,45 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     )
 
 
-def owed(known: Lesson | None, target: float | None, weight: float) -> float:
+def owed(known_target: float, known_weight: float, target: float | None, weight: float) -> float:
     """The weight still to learn: the difference while the target stands, all of it once the target changed.
 
     Never below 0: what is in the weights cannot be taken out by training on it backwards.
 
-    >>> owed(None, 1.0, 1.0), owed(Lesson(1.0, 0.4), 1.0, 1.0), owed(Lesson(0.0, 1.0), 1.0, 1.0)
-    (1.0, 0.6, 1.0)
+    >>> owed(1.0, 0.4, 1.0, 1.0), owed(0.0, 1.0, 1.0, 1.0), owed(0.0, 0.0, None, 1.0)
+    (0.6, 1.0, 0.0)
     """
     if target is None:
         return 0.0
-    if known is None or known.target != target:
-        return weight
-    return max(0.0, weight - known.weight)
+    return max(0.0, weight - known_weight) if target == known_target else weight
 
 
 def _teach(outcome: Outcome, known: Lessons) -> tuple[TrainingTarget, Lessons]:
     """What is still to learn of one outcome, and what will be known once it is learned."""
     weight = outcome.weight * outcome.trust * outcome.examined
     decided = task_targets(outcome)
-    weights = tuple(owed(old, target, weight) for old, target in zip(known, decided, strict=True))
+    before = tuple(zip(known.targets, known.weights, decided, strict=True))
+    targets = _per_task(target or 0.0 for target in decided)
+    weights = _per_task(owed(*lesson, weight) for lesson in before)
     target = TrainingTarget(
         item_id=outcome.item_id,
         position=outcome.position,
-        targets=tuple(value or 0.0 for value in decided),  # type: ignore[arg-type]  # one per task: four
-        weights=weights,  # type: ignore[arg-type]
+        targets=targets,
+        weights=weights,
         examined=outcome.examined,
     )
-    learned = (_learned(*one) for one in zip(known, decided, weights, strict=True))
-    return target, tuple(learned)
+    learned = [_learned(*one) for one in zip(before, weights, strict=True)]
+    return target, Lessons(_per_task(t for t, _ in learned), _per_task(w for _, w in learned))
 
 
-def _learned(known: Lesson | None, target: float | None, weight: float) -> Lesson | None:
+def _learned(before: tuple[float, float, float | None], weight: float) -> tuple[float, float]:
+    """The target and weight a task has after `weight` more was learned."""
+    known_target, known_weight, target = before
     if target is None or weight == 0:
-        return known
-    before = known.weight if known is not None and known.target == target else 0.0
-    return Lesson(target, before + weight)
+        return known_target, known_weight
+    return target, weight + known_weight if target == known_target else weight
+
+
+def _per_task(numbers: Iterable[float]) -> PerTask:
+    click, satisfied, like, negative = numbers
+    return click, satisfied, like, negative

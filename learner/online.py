@@ -16,7 +16,7 @@ from learner.batching import Example
 from learner.catalogue import Embed
 from learner.checkpoint import content_hash, encode, version_of
 from learner.intake import Intake
-from learner.ledger import LearnedSlate, Ledger
+from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.rows import Vocabulary
@@ -59,7 +59,7 @@ class _State(msgspec.Struct, kw_only=True):
 
     base: str
     ids: dict[str, list[str]]
-    ledger: dict[str, LearnedSlate]
+    ledger: dict[str, msgspec.Raw]
     memory: list[bytes]
     rng: str  # JSON; its integers have 128 bits
     touched: dict[str, list[int]]
@@ -210,6 +210,7 @@ class OnlineLearner:
         for name in Vocabulary.NAMES:
             for key in state.ids[name]:
                 self.knowledge.vocabulary.index(name).admit(key)
+        self._losses.clear()  # a rollback must not be judged by the losses that caused it
         self._intake.ledger.restore(state.ledger)
         self._memory.restore(state.memory)
         self._rng.bit_generator.state = json.loads(state.rng)
