@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-SHUTDOWN_S = 25.0
-"""Seconds from the order to stop to the forced end; orchestrators commonly kill after 30."""
+SHUTDOWN_S = 15.0
+"""Seconds from the order to stop to the forced end; five are enough, orchestrators kill after 30."""
 
 POLL_S = 0.5
 

@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from learner.base import load_base
 from learner.checkpoint import Assembler
 from learner.follower import follow
-from learner.kafka import Message
 from learner.query import TASKS, Query
 from learner.scorer import Scorer, utility
 from learner.text import TextEncoder
@@ -68,6 +67,7 @@ def now_ms() -> int:
 def app_from_environment() -> faust.App:
     """The app of `faust -A stream worker`."""
     settings = Settings.from_env(os.environ)
+    logging.getLogger("kafka").setLevel(logging.WARNING)  # it tells of every connection
     data_dir(settings).mkdir(parents=True, exist_ok=True)  # Faust makes the last level only
     scores = {"score", "evaluate"} & set(settings.roles)
     return create_app(settings, load_scorer(settings) if scores else None)
@@ -248,12 +248,9 @@ class _Feed(Protocol):
 def _follow(core: _Core, topic: Topic, feed: _Feed) -> None:
     """Read a whole topic on a thread of its own, beside the consumer group, as long as the app runs."""
 
-    def on_record(message: Message) -> None:
-        feed.on_record(message)
-
     async def read() -> None:
         stop = threading.Event()
-        follower = follow(core.settings.broker, core.settings.prefix + topic.name, on_record, stop)
+        follower = follow(core.settings.broker, core.settings.prefix + topic.name, feed.on_record, stop)
         try:
             while not await asyncio.to_thread(follower.wait, TICK_S):
                 pass
