@@ -48,7 +48,7 @@ class Neighbours:
                     np.concatenate([a, np.zeros_like(a)]) for a in (self.rows, self.weights)
                 )
         else:
-            slot = int(self.weights.argmin())
+            slot = int(self.weights[: self._used].argmin())
             del self._slots[int(self.rows[slot])]
         self.rows[slot], self.weights[slot] = row, 0.0
         self._slots[row] = slot
@@ -114,7 +114,7 @@ class ItemKnn:
         row = self._index.admit(item_id)
         self._likes[row] += 1
         for age, other in enumerate(recent_likes(session)):
-            before = self._index.lookup(other)
+            before = self._index.admit(other)
             if row and before and before != row:
                 self._pair(before, row, DECAY**age)
                 self._pair(row, before, DECAY**age)

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from schemas.errors import FreshrankError
 from stream.conversion import kuairand, movielens, obd
 from stream.logs import write_log
 
@@ -20,7 +21,11 @@ CONVERTERS = {"kuairand": kuairand.convert, "movielens": movielens.convert, "obd
 def convert(dataset: str, source: Path, dest: Path, gz: bool) -> None:
     """Write the data set in SOURCE as a log directory in DEST: one file a topic, in order of time."""
     table = Table("file", "records", title=f"{dataset} → {dest}")
-    for name, records in CONVERTERS[dataset](source).in_order().items():
+    try:
+        log = CONVERTERS[dataset](source)
+    except FreshrankError as error:
+        raise click.ClickException(str(error)) from error
+    for name, records in log.in_order().items():
         write_log(dest, name, records, gz)
         table.add_row(name, f"{len(records):,}")
     Console().print(table)

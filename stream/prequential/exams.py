@@ -78,8 +78,8 @@ class Examiner:
     def _next_item_exam(self, event: Feedback, observer: Observer) -> NextItemExam | None:
         target = self._index.get(event.item_id)
         rated = self._rated.get(event.user_id, {})
-        if target in rated:
-            return None  # rated again: not a next item
+        if target in rated or not self._index:
+            return None  # rated again, or nothing there yet to rank
         if len(self._candidates) < len(self._index):
             self._candidates = tuple(self._index)
         query = Query(
