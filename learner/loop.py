@@ -105,11 +105,11 @@ class Loop:
 
     def _take_items(self) -> int:
         changes = self._ports.items.drain()
-        for change in changes:
-            if change.item is None:
-                self._online.remove_item(change.item_id)
-            else:
-                self._online.put_item(change.item)
+        # The last word on each item counts; the order of different items does not.
+        newest = {change.item_id: change.item for change in changes}
+        self._online.put_items([item for item in newest.values() if item is not None])
+        for item_id in (item_id for item_id, item in newest.items() if item is None):
+            self._online.remove_item(item_id)
         return len(changes)
 
     def _learn(self, received: Sequence[Received]) -> None:

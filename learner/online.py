@@ -63,10 +63,7 @@ class _State(msgspec.Struct, kw_only=True):
     memory: list[bytes]
     rng: str  # JSON; its integers have 128 bits
     touched: dict[str, list[int]]
-    unpublished: dict[str, list[int]]
     examples_seen: int
-    published: int
-    parent: str | None
 
 
 class OnlineLearner:
@@ -96,9 +93,9 @@ class OnlineLearner:
         self._published = 0
         self._parent: str | None = None
 
-    def put_item(self, item: Item) -> None:
-        """Add or replace an item of the catalogue."""
-        self.knowledge.catalogue.put([item])
+    def put_items(self, items: Sequence[Item]) -> None:
+        """Add or replace items of the catalogue; many at once are much cheaper than one by one."""
+        self.knowledge.catalogue.put(items)
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the catalogue."""
@@ -177,10 +174,7 @@ class OnlineLearner:
             memory=self._memory.snapshot(),
             rng=json.dumps(self._rng.bit_generator.state),
             touched={name: sorted(rows) for name, rows in self._touched.items()},
-            unpublished={name: sorted(rows) for name, rows in self._unpublished.items()},
             examples_seen=self.examples_seen,
-            published=self._published,
-            parent=self._parent,
         )
 
     def restore(self, raw: bytes) -> None:
@@ -215,8 +209,10 @@ class OnlineLearner:
         self._memory.restore(state.memory)
         self._rng.bit_generator.state = json.loads(state.rng)
         self._touched = {name: set(rows) for name, rows in state.touched.items()}
-        self._unpublished = {name: set(rows) for name, rows in state.unpublished.items()}
-        self.examples_seen, self._published, self._parent = state.examples_seen, state.published, state.parent
+        self._unpublished = {name: set() for name in Vocabulary.NAMES}
+        self.examples_seen = state.examples_seen
+        # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
+        self._published, self._parent = 0, None
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

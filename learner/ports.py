@@ -46,8 +46,8 @@ class Online(Protocol):
     def restore(self, raw: bytes) -> None:
         """Take back a snapshot."""
 
-    def put_item(self, item: Item) -> None:
-        """Add or replace an item."""
+    def put_items(self, items: Sequence[Item]) -> None:
+        """Add or replace items."""
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out."""

@@ -63,8 +63,8 @@ class FakeOnline:
     def restore(self, raw: bytes) -> None:
         self.weights = msgspec.json.decode(raw, type=list[str])
 
-    def put_item(self, item: Item) -> None:
-        self.items[item.item_id] = item
+    def put_items(self, items: Sequence[Item]) -> None:
+        self.items |= {item.item_id: item for item in items}
 
     def remove_item(self, item_id: str) -> None:
         self.items.pop(item_id, None)
