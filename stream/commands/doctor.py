@@ -5,7 +5,7 @@ import sys
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from stream.commands.options import with_settings
 from stream.doctor import examine
@@ -17,7 +17,7 @@ from stream.settings import Settings
 def doctor(settings: Settings) -> None:
     """Check broker, topics, database, base and device, and say what to do; exit 1 if anything fails."""
     checks = list(examine(settings))
-    table = Table("check", "", "found", "what to do")
+    table = Table("check", "", Column("found", overflow="fold"), "what to do")
     for check in checks:
         verdict = "[green]ok[/]" if check.ok else "[red]fail[/]"
         table.add_row(check.name, verdict, escape(check.found), "" if check.ok else check.advice)
