@@ -20,6 +20,7 @@ SEND_S: Final = 30.0
 """How long an acknowledgement may take before sending has failed."""
 
 _POLL_S: Final = 0.2
+_LOOK_S: Final = 0.02
 _BACKOFF_MS: Final = 1_000
 
 
@@ -109,8 +110,22 @@ def partitions_of(consumer: KafkaConsumer, topic: str, timeout_s: float = TOPIC_
     return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
-def messages(polled: Mapping[TopicPartition, Iterable[Any]]) -> list[Message]:
-    """The polled records of all partitions, in order within each."""
+def poll(consumer: KafkaConsumer, timeout_ms: int, most: int | None = None) -> list[Message]:
+    """Return what has come, in order within each partition, waiting for the first no longer than the timeout.
+
+    The waiting is done here: while kafka-python waits, it fetches again as soon as a fetch comes back empty,
+    and a broker that does not hold such a fetch back (the embedded one) is then asked hundreds of times a
+    second. Each idle reader would cost a quarter of a core.
+    """
+    deadline = time.monotonic() + timeout_ms / 1000
+    while not (found := _messages(consumer.poll(timeout_ms=0, max_records=most))):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_LOOK_S)
+    return found
+
+
+def _messages(polled: Mapping[TopicPartition, Iterable[Any]]) -> list[Message]:
     return [
         Message(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
         for records in polled.values()

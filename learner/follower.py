@@ -8,7 +8,7 @@ from typing import Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from learner.connections import Message, connect_consumer, messages, partitions_of, start_offset
+from learner.connections import Message, connect_consumer, partitions_of, poll, start_offset
 from schemas.errors import BrokerError
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Follower:
             partitions = self._seek(consumer)
             while not self._stop.is_set():
                 self._note_progress(consumer, partitions)
-                for message in messages(consumer.poll(timeout_ms=_POLL_MS)):
+                for message in poll(consumer, _POLL_MS):
                     self._on_record(message)
                     self._positions[message.partition] = message.offset + 1
         finally:

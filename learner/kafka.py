@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from learner import checkpoint
 from learner.background import Background
-from learner.connections import SEND_S, Message, connect_consumer, messages, partitions_of, start_offset
+from learner.connections import SEND_S, Message, connect_consumer, partitions_of, poll, start_offset
 from learner.ports import Received
 from schemas import codec, topics, trace
 from schemas.checkpoint import Manifest
@@ -73,7 +73,7 @@ class LabelSource:
             BrokerError: a dead letter could not be sent.
         """
         received = []
-        for message in messages(self._consumer.poll(timeout_ms=timeout_ms, max_records=most)):
+        for message in poll(self._consumer, timeout_ms, most):
             try:
                 received.append(_receive(message))
             except InvalidRecord as error:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import faust
 
+from stream.fetching import PatientApp
 from stream.settings import Settings
 
 SESSION_S: Final = 10.0
@@ -46,7 +47,7 @@ def instance_id(settings: Settings) -> str:
 
 def faust_app(settings: Settings) -> faust.App:
     """Make the app of one worker; opens no connection."""
-    app = faust.App(
+    app = PatientApp(
         settings.group,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
         store="memory://",

@@ -21,7 +21,7 @@ FLUSH_EVERY = 10_000
 """Messages between two flushes: kafka-python does not bound what it buffers."""
 FLUSH_S = 60.0
 CLOSE_S = 10.0
-SHORTEST_SLEEP_S = 0.002
+SHORTEST_SLEEP_S = 0.02
 
 Failures = list[tuple[str, BaseException]]
 """(topic, why it did not take a message); filled by the producer's own thread as well."""
