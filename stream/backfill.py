@@ -1,0 +1,43 @@
+"""SHELL: a log directory → the base that a stream then adapts."""
+
+from pathlib import Path
+
+import torch
+
+from learner.backfill import BackfillSettings, Progress, Trained, train_base
+from learner.base import save_base
+from learner.ranker import RankerSettings
+from learner.settings import LearnerSettings
+from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
+from stream.labelled_log import read_labels
+from stream.logs import read_items
+
+
+def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, progress: Progress) -> Trained:
+    """Train a base on the catalogue and the events before `until_ts` (epoch ms; None: all), and keep it.
+
+    It is written to `settings.base_dir`; the vectors of texts are cached in the state directory.
+
+    Raises:
+        LogDirectoryError: the log cannot be read.
+        BaseError: there is nothing to learn from.
+    """
+    torch.set_num_threads(settings.threads)
+    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    items = list(read_items(directory))
+    embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER, device)
+    try:
+        trained = train_base(
+            items,
+            read_labels(directory, items, until_ts),
+            embed,
+            DEFAULT_TEXT_ENCODER,
+            RankerSettings(),
+            BackfillSettings(seed=settings.seed),
+            device,
+            progress,
+        )
+    finally:
+        embed.close()
+    save_base(trained.base, settings.base_dir)
+    return trained
