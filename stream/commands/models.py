@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,8 @@ def models() -> None:
 def list_models(limit: int) -> None:
     """List the newest checkpoints, newest first."""
     manifests = _read(lambda store: store.models(limit))
-    table = Table("version", "model", "created", "parent", "examples", "bytes", "ranks")
+    table = Table("version", "model", "created", "kind", "examples", "bytes", "rank", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
     for manifest in manifests:
         table.add_row(*_row(manifest))
     Console().print(table if manifests else "No checkpoint yet.")
@@ -63,10 +65,10 @@ def _read(query: Callable[[Store], T]) -> T:
 
 def _row(manifest: Manifest) -> tuple[str, ...]:
     return (
-        manifest.version[:12],
+        manifest.version,
         manifest.model,
         _utc(manifest.created_ts),
-        (manifest.parent or "–")[:12],
+        "full" if manifest.parent is None else "delta",
         f"{manifest.examples_seen:,}",
         f"{manifest.bytes:,}",
         _ranks(manifest),

@@ -3,27 +3,24 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from schemas.codec import MAX_BYTES, decode
 from schemas.labels import LabeledSlate
-from schemas.recommendation import Recommendation
 from schemas.topics import DAY_MS, RETENTION_MS
 from schemas.trace import HEADER, LOGGED_AT, Trace
 from stream.administration import create_topics
-from stream.broker import EmbeddedBroker
 from stream.deadletters import CUT_HEADER
 from stream.process import free_port
 from stream.settings import Settings
 from stream.storage import Store
-from tests.processes import Worker
+from tests.cluster import PATIENCE_S, Cluster
 
-PATIENCE_S = 60.0
+pytestmark = pytest.mark.e2e
+
 NOW = time.time_ns() // 1_000_000
 
 
@@ -89,89 +86,29 @@ BAD = [
 ]
 
 
-class Cluster:
-    """A broker with topics, a producer, and a worker that can be killed and started again."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.settings = settings
-        self._log = log
-        self._producer = KafkaProducer(bootstrap_servers=settings.broker, max_request_size=2_000_000)
-        self.worker = self.start()
-
-    def start(self) -> Worker:
-        self.worker = Worker(self.settings, self._log)
-        self.worker.wait_until_ready(PATIENCE_S)
-        return self.worker
-
-    def send(
-        self, topic: str, value: bytes | None, key: bytes = b"u", headers: tuple[tuple[str, bytes], ...] = ()
-    ) -> tuple[str, int, int]:
-        place = self._producer.send(topic, value, key, list(headers)).get(timeout=10)
-        return topic, place.partition, place.offset
-
-    def read(
-        self, topic: str, enough: Callable[[list[Any]], bool], timeout_s: float = PATIENCE_S
-    ) -> list[Any]:
-        """Everything on the topic, as soon as it is enough."""
-        consumer = KafkaConsumer(bootstrap_servers=self.settings.broker, auto_offset_reset="earliest")
-        try:
-            found = consumer.partitions_for_topic(topic)
-            consumer.assign([TopicPartition(topic, partition) for partition in found])
-            consumer.seek_to_beginning()
-            records: list[Any] = []
-
-            def look() -> bool:
-                for polled in consumer.poll(timeout_ms=100).values():
-                    records.extend(polled)
-                return enough(records)
-
-            self.worker.until(look, timeout_s, f"enough on {topic}; got {len(records)}")
-            return records
-        finally:
-            consumer.close()
-
-    def labels(self, request_id: str, enough: Callable[[list[LabeledSlate]], bool]) -> list[LabeledSlate]:
-        def of(records: list[Any]) -> list[LabeledSlate]:
-            slates = [decode(LabeledSlate, record.value) for record in records]
-            return [slate for slate in slates if slate.request_id == request_id]
-
-        return of(self.read("labels", lambda records: enough(of(records))))
-
-    def answer(self, request_id: str) -> Recommendation:
-        def of(records: list[Any]) -> list[Recommendation]:
-            answers = [decode(Recommendation, record.value) for record in records]
-            return [answer for answer in answers if answer.request_id == request_id]
-
-        return of(self.read("recommendations", lambda records: bool(of(records))))[0]
-
-    def close(self) -> None:
-        self._producer.close(timeout=5)
-        if self.worker.is_alive():
-            self.worker.stop()
-
-
 def is_final(slates: list[LabeledSlate]) -> bool:
     return any(outcome.final for slate in slates for outcome in slate.outcomes)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(
+    scope="module", params=["embedded_broker", pytest.param("real_kafka", marks=pytest.mark.kafka)]
+)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home = tmp_path_factory.mktemp("worker")
-    with EmbeddedBroker() as broker:
-        settings = Settings(
-            broker=broker.address,
-            state_dir=str(home / "state"),
-            web_port=free_port(),
-            partitions=2,
-            window_s=2.0,
-            lateness_s=0.5,
-        )
-        create_topics(settings)
-        cluster = Cluster(settings, home / "worker.log")
-        try:
-            yield cluster
-        finally:
-            cluster.close()
+    name = f"w{uuid.uuid4().hex[:10]}"
+    settings = Settings(
+        broker=request.getfixturevalue(request.param).address,
+        prefix=f"{name}.",
+        group=name,
+        state_dir=str(home / "state"),
+        web_port=free_port(),
+        partitions=2,
+        window_s=2.0,
+        lateness_s=0.5,
+    )
+    create_topics(settings)
+    with Cluster(settings, home / "worker.log") as cluster:
+        yield cluster
 
 
 def test_a_click_becomes_a_label_at_once_and_a_final_one_after_the_window(cluster: Cluster) -> None:
@@ -284,8 +221,7 @@ def test_a_killed_worker_loses_nothing_and_knows_its_users(cluster: Cluster) -> 
     cluster.send("impressions", impression(request_id="k1", user_id="kill", ts=ts), b"kill")
     cluster.send("clicks", click(request_id="k1", user_id="kill", ts=ts + 100), b"kill")
     before = cluster.labels("k1", bool)
-    cluster.worker.kill()
-    cluster.start()
+    cluster.restart()
     after = cluster.labels("k1", is_final)
     by_id: dict[str, list[LabeledSlate]] = {}
     for slate in after:

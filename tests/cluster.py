@@ -1,0 +1,92 @@
+"""A worker beside a broker, as the integration tests drive it: send, wait for what must come, kill, start."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from schemas.codec import decode
+from schemas.labels import LabeledSlate
+from schemas.recommendation import Recommendation
+from stream.settings import Settings
+from tests.processes import Worker
+
+PATIENCE_S = 60.0
+
+
+class Cluster:
+    """A worker, killed and started again at will, with a producer and readers around it."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.settings = settings
+        self._log = log
+        self._producer = KafkaProducer(bootstrap_servers=settings.broker, max_request_size=2_000_000)
+        self.worker = Worker(settings, log)
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self.worker.wait_until_ready(PATIENCE_S)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def restart(self) -> None:
+        """Kill the worker, as a crash would, and start it again."""
+        self.worker.kill()
+        self.worker = Worker(self.settings, self._log)
+        self.worker.wait_until_ready(PATIENCE_S)
+
+    def send(
+        self, topic: str, value: bytes | None, key: bytes = b"u", headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> tuple[str, int, int]:
+        """Send a message; returns its topic, without prefix, partition and offset."""
+        place = self._producer.send(self.settings.prefix + topic, value, key, list(headers)).get(timeout=10)
+        return topic, place.partition, place.offset
+
+    def read(
+        self, topic: str, enough: Callable[[list[Any]], bool], timeout_s: float = PATIENCE_S
+    ) -> list[Any]:
+        """Everything on the topic, as soon as it is enough."""
+        name = self.settings.prefix + topic
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.settings.broker, group_id=None, enable_auto_commit=False
+        )
+        try:
+            found = consumer.partitions_for_topic(name)
+            consumer.assign([TopicPartition(name, partition) for partition in found])
+            consumer.seek_to_beginning()
+            records: list[Any] = []
+
+            def look() -> bool:
+                for polled in consumer.poll(timeout_ms=100).values():
+                    records.extend(polled)
+                return enough(records)
+
+            self.worker.until(look, timeout_s, f"enough on {topic}")
+            return records
+        finally:
+            consumer.close()
+
+    def labels(self, request_id: str, enough: Callable[[list[LabeledSlate]], bool]) -> list[LabeledSlate]:
+        def of(records: list[Any]) -> list[LabeledSlate]:
+            slates = [decode(LabeledSlate, record.value) for record in records]
+            return [slate for slate in slates if slate.request_id == request_id]
+
+        return of(self.read("labels", lambda records: enough(of(records))))
+
+    def answer(self, request_id: str) -> Recommendation:
+        def of(records: list[Any]) -> list[Recommendation]:
+            answers = [decode(Recommendation, record.value) for record in records]
+            return [answer for answer in answers if answer.request_id == request_id]
+
+        return of(self.read("recommendations", lambda records: bool(of(records))))[0]
+
+    def close(self) -> None:
+        self._producer.close(timeout=5)
+        if self.worker.is_alive():
+            self.worker.stop()
