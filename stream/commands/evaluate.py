@@ -29,6 +29,7 @@ from stream.prequential.observer import Observer
 from stream.prequential.report import RANK_METRICS, SLATE_METRICS, report
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "day": 86_400_000}
+_COSTS = ("seconds_per_1000", "published_bytes_median", "trained_parameters")
 _EVERY_EVENTS = 500
 """How often, in events, a progress bar moves."""
 
@@ -150,16 +151,19 @@ def _counted(events: Iterable[UserEvent], stage: str, total: int, progress: Prog
 
 
 def _table(results: dict[str, Any]) -> Table:
-    """The arms' metrics, with their intervals; what does not apply to the log is left out."""
-    arms = results["arms"]
-    named = [
-        name for name in (*SLATE_METRICS, *RANK_METRICS) if any(name in arm["ci95"] for arm in arms.values())
-    ]
-    table = Table("arm", *named, f"coverage@{K}", "s per 1,000", "bytes", title=results["log"])
-    for name, arm in arms.items():
-        cells = [_cell(_value(arm, metric), arm["ci95"].get(metric)) for metric in named]
-        numbers = (arm[f"coverage@{K}"], arm["seconds_per_1000"], arm["published_bytes_median"])
-        table.add_row(name, *cells, *("–" if number is None else f"{number:,.4g}" for number in numbers))
+    """A row an arm and metric; metrics that do not apply to the log are left out."""
+    table = Table("metric", "arm", "value", "95 % interval", title=results["log"])
+    for metric in (*SLATE_METRICS, *RANK_METRICS, f"coverage@{K}", *_COSTS):
+        rows = [(name, arm, _value(arm, metric)) for name, arm in results["arms"].items()]
+        for name, arm, value in rows:
+            if value is not None:
+                table.add_row(
+                    metric,
+                    name,
+                    f"{value:.4f}" if value < 1_000 else f"{value:,.0f}",
+                    _span(arm["ci95"].get(metric)),
+                )
+        table.add_section()
     return table
 
 
@@ -169,7 +173,5 @@ def _value(arm: dict[str, Any], metric: str) -> float | None:
     return value
 
 
-def _cell(value: float | None, ci95: tuple[float, float] | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if ci95 is None else f"{value:.4f}\n[{ci95[0]:.4f}, {ci95[1]:.4f}]"
+def _span(ci95: tuple[float, float] | None) -> str:
+    return "" if ci95 is None else f"{ci95[0]:.4f} – {ci95[1]:.4f}"
