@@ -34,8 +34,8 @@ def bootstrap(
 def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float] | None:
     """The percentile interval of replicates [n]; None where most of them leave the metric undefined.
 
-    >>> interval(np.arange(101.0), level=0.9)
-    (5.0, 95.0)
+    >>> interval(np.arange(101.0), level=0.5)
+    (25.0, 75.0)
     """
     defined = values[np.isfinite(values)]
     if len(defined) <= len(values) / 2:
