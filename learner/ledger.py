@@ -11,6 +11,8 @@ NEGATIVES = frozenset({"dislike", "hide", "report"})
 LIKED_RATING = 4.0
 """A rating of at least this counts as a like."""
 
+SATISFIED = 1.0
+"""Satisfaction from which a user counts as satisfied: it was watched as long as one is."""
 
 PerTask = tuple[float, float, float, float]
 """One number per task, in the order of `TASKS`."""
@@ -133,13 +135,18 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     feedback = outcome.feedback
     liked = not LIKES.isdisjoint(feedback) or feedback.get("rating", 0.0) >= LIKED_RATING
     disliked = not NEGATIVES.isdisjoint(feedback)
-    skipped = outcome.final and not outcome.clicked and outcome.satisfaction is None
+    satisfaction = 0.0 if _was_skipped(outcome) else outcome.satisfaction
+    satisfied = None if satisfaction is None else float(satisfaction >= SATISFIED)
     return (
         float(outcome.clicked),
-        0.0 if skipped else outcome.satisfaction,
+        satisfied,
         float(liked) if liked or outcome.final else None,
         float(disliked) if disliked or outcome.final else None,
     )
+
+
+def _was_skipped(outcome: Outcome) -> bool:
+    return outcome.final and not outcome.clicked and outcome.satisfaction is None
 
 
 def owed(known_target: float, known_weight: float, target: float | None, weight: float) -> float:

@@ -30,9 +30,9 @@ class UpdateSettings:
 
     rank: int = 6
     mean_rank: int = 4
-    step: float = 3e-4
-    row_step: float = 0.05
-    replay: float = 1.0
+    step: float = 1e-4
+    row_step: float = 0.015
+    replay: float = 0.5
     memory: int = 4_096
     memory_horizon: int = 16_384
     orthogonality: float = 0.05

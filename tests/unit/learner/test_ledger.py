@@ -36,7 +36,7 @@ def test_a_click_refined_by_its_dwell_teaches_only_what_is_new() -> None:
     refined = label(1, outcome(clicked=True, satisfaction=0.4, final=True))
     [target] = ledger.admit(refined)
     assert target.weights == (0, 1, 1, 1)
-    assert target.targets == (1, 0.4, 0, 0)
+    assert target.targets == (1, 0, 0, 0)
 
 
 def test_a_late_click_after_a_negative_is_learned_in_full() -> None:
@@ -49,8 +49,8 @@ def test_a_late_click_after_a_negative_is_learned_in_full() -> None:
 def test_what_was_neither_opened_nor_stayed_with_did_not_satisfy() -> None:
     [skipped] = Ledger(10).admit(label(0, outcome(final=True)))
     assert (skipped.targets[1], skipped.weights[1]) == (0, 1)
-    [autoplayed] = Ledger(10).admit(label(0, outcome(satisfaction=0.7, final=True)))
-    assert (autoplayed.targets[1], autoplayed.weights[1]) == (0.7, 1)
+    [autoplayed] = Ledger(10).admit(label(0, outcome(satisfaction=1.0, final=True)))
+    assert (autoplayed.targets[1], autoplayed.weights[1]) == (1, 1)
 
 
 def test_a_raised_weight_is_learned_by_its_difference_and_a_lowered_one_not_at_all() -> None:
