@@ -42,7 +42,7 @@ class Evaluator:
         self._metrics = metrics
         self._live = LiveEvaluation((ONLINE, FROZEN))
         self._batcher: MicroBatcher[Any, dict[str, Predictions]] = MicroBatcher(
-            self._predict, executor, waiting=WAITING
+            self._predict, executor, largest=WAITING, waiting=WAITING
         )
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -23,6 +23,9 @@ from stream.sessions import SessionState, as_of
 OVERLOADED = "overloaded"
 """`degraded` of an answer for which the scorer had no time."""
 
+RANK_POPULAR_EVERY = 256
+"""Labels between two rankings of the popular items for the first stage, which need not be exact."""
+
 Probabilities = NDArray[np.float32]
 """[n candidates, tasks]"""
 
@@ -110,6 +113,8 @@ class Serving:
         self._policy = policy
         self._rng = rng
         self._popularity = Popularity()
+        self._popular: list[str] = []
+        self._unranked = 0
 
     def on_event(self, event: UserEvent) -> None:
         """Events matter through the labels made of them."""
@@ -117,11 +122,12 @@ class Serving:
     def on_label(self, label: LabeledSlate, sent: Sent | None) -> None:  # noqa: ARG002
         """Count what is popular, for the fallback and for the first stage."""
         self._popularity.fold(label)
+        self._unranked += 1
 
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """Recommend; never fails for want of a model."""
         session = self.session(request.user_id, request.ts, request.query)
-        popular = self._popularity.top(POPULAR) if self._assortment.chooses else ()
+        popular = self._top() if self._assortment.chooses else ()
         pool = () if request.candidates else self._assortment.candidates(session, popular)
         ids = eligible(request, pool, session)
         if self._scorer is None or self._scorer.scorer.version is None or not ids:
@@ -138,6 +144,12 @@ class Serving:
         state = self._sessions(user_id)
         session = Session() if state is None else as_of(state, ts)
         return session if query is None else msgspec.structs.replace(session, query=query)
+
+    def _top(self) -> Sequence[str]:
+        """The popular items, of a moment ago: ranking thousands for every answer would slow them all."""
+        if not self._popular or self._unranked >= RANK_POPULAR_EVERY:
+            self._popular, self._unranked = self._popularity.top(POPULAR), 0
+        return self._popular
 
     def _asked(self, request: RecommendationRequest, session: Session, ids: Sequence[str]) -> Any:
         return self._query(
