@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from learner.base import Base, freeze
-from learner.batching import Example
+from learner.batching import Batch, Example, forget
 from learner.catalogue import Embed, frequent_keys
 from learner.intake import Intake
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger
 from learner.objective import example_loss
-from learner.ranker import Ranker, RankerSettings
+from learner.ranker import TABLES, Ranker, RankerSettings
 from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -25,13 +25,21 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillSettings:
-    """How the base is trained. The last `holdout` of the examples, in time, decides when to stop."""
+    """How the base is trained. The last `holdout` of the examples, in time, decides when to stop.
+
+    `step` is that of the head over the fast features; tower and session encoder, which see every item's
+    text and so can learn the log by heart, take the share `calm` of it. `row_step` is that of the tables.
+    `forget` is the share of ids that an update does not get to see.
+    """
 
     epochs: int = 12
     patience: int = 2
-    batch: int = 256
+    batch: int = 128
     step: float = 2e-3
+    calm: float = 0.1
+    row_step: float = 0.02
     decay: float = 0.05
+    forget: float = 0.5
     holdout: float = 0.1
     seed: int = 0
 
@@ -117,8 +125,11 @@ class _Fit:
         self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
         self._progress = progress
         self._shuffle = np.random.default_rng(settings.seed)
-        # Fused: the tables make it the larger part of a step otherwise, since every row decays in each.
-        self._optimiser = torch.optim.AdamW(_groups(ranker, settings.decay), lr=settings.step, fused=True)
+        self._birth = {
+            table: ranker.get_parameter(table).detach().clone() for table in (f"{t}.weight" for t in TABLES)
+        }
+        self._chance = torch.Generator().manual_seed(settings.seed)
+        self._optimisers = _optimisers(ranker, settings)
 
     def run(self, examples: Sequence[Example]) -> float:
         """Train; returns the best loss on the held-out examples."""
@@ -128,6 +139,7 @@ class _Fit:
         best, best_loss, waited = self._state(), float("inf"), 0
         for epoch in range(settings.epochs):
             self._progress("train base", epoch, settings.epochs)
+            self._forget_rows()
             self._epoch([train[i] for i in self._shuffle.permutation(len(train))])
             loss = self._loss(late) if late else -float(epoch)
             best, best_loss, waited = (
@@ -140,15 +152,33 @@ class _Fit:
         self._progress("train base", settings.epochs, settings.epochs)
         return best_loss if late else float("nan")
 
+    def _forget_rows(self) -> None:
+        """Give every table back its rows of birth, so that no epoch predicts what its rows have seen.
+
+        Source: Multi-Epoch Learning with Data Augmentation (Liu et al., 2023). Rows that go through the
+        log twice know it by heart the second time, and the layers learn to trust them.
+        """
+        with torch.no_grad():
+            for table, rows in self._birth.items():
+                self._ranker.get_parameter(table).copy_(rows)
+
     def _epoch(self, examples: Sequence[Example]) -> None:
         self._ranker.train()
         for start in range(0, len(examples), self._settings.batch):
-            part = examples[start : start + self._settings.batch]
-            self._optimiser.zero_grad(set_to_none=True)
-            example_loss(self._ranker, self._knowledge, part, self._device)[0].backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self._ranker.parameters(), 5.0)
-            self._optimiser.step()
+            self._step(examples[start : start + self._settings.batch])
         self._ranker.eval()
+
+    def _step(self, examples: Sequence[Example]) -> None:
+        self._ranker.zero_grad(set_to_none=True)
+        loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device, self._forget)
+        # The sum, not the mean, as in the stream: a row's step must not depend on the size of the batch.
+        (weight * loss).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._ranker.parameters(), 5.0 * weight)
+        for optimiser in self._optimisers:
+            optimiser.step()
+
+    def _forget(self, batch: Batch) -> Batch:
+        return forget(batch, self._settings.forget, self._chance)
 
     @torch.no_grad()
     def _loss(self, examples: Sequence[Example]) -> float:
@@ -164,8 +194,27 @@ class _Fit:
         return {name: tensor.detach().clone() for name, tensor in self._ranker.state_dict().items()}
 
 
-def _groups(ranker: Ranker, decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices only."""
-    matrices = [p for p in ranker.parameters() if p.ndim > 1]
-    vectors = [p for p in ranker.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+_CALM = ("tower.", "session.", "heads.project.")
+
+
+def _optimisers(ranker: Ranker, settings: BackfillSettings) -> list[torch.optim.Optimizer]:
+    """AdamW for the layers, Adagrad for the tables.
+
+    Adam moves a row that is rarely touched some thirty steps for each touch, whatever its gradient: a
+    user seen once would be learned by heart. Fused, since tables are large.
+    """
+    rows = [ranker.get_parameter(f"{table}.weight") for table in TABLES]
+    tables = {id(row) for row in rows}
+    groups = [
+        {
+            "params": [parameter],
+            "lr": settings.step * (settings.calm if name.startswith(_CALM) else 1.0),
+            "weight_decay": settings.decay if parameter.ndim > 1 else 0.0,
+        }
+        for name, parameter in ranker.named_parameters()
+        if id(parameter) not in tables
+    ]
+    return [
+        torch.optim.AdamW(groups, fused=True),
+        torch.optim.Adagrad(rows, lr=settings.row_step, initial_accumulator_value=0.1, fused=True),
+    ]

@@ -1,7 +1,7 @@
 """PURE: encoded queries → tensors of one batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -86,3 +86,16 @@ def _queries(encoded: Sequence[Encoded], width: int) -> NDArray[np.float32]:
         if len(one.query):
             row[:] = one.query
     return out
+
+
+def forget(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Make a random share of the items and of the users unknown: their ids, not what they are like.
+
+    A base that saw every id of its log would lean on ids; in the stream many are new.
+    """
+
+    def dropped(rows: Tensor) -> Tensor:
+        kept = torch.rand(rows.shape, generator=generator).to(rows.device) >= share
+        return rows * kept
+
+    return replace(batch, item_rows=dropped(batch.item_rows), users=dropped(batch.users))

@@ -7,10 +7,18 @@ from numpy.typing import NDArray
 
 from learner.rows import Vocabulary
 
-WIDTH = 3
-SHOWN, CLICKED, SATISFIED = range(WIDTH)
+WIDTH = 4
+SHOWN, CLICKED, SATISFIED, EXPECTED = range(WIDTH)
+"""EXPECTED adds up the click rates of the contexts of the exposures: what the average item would have got."""
+
+RATES = 4
+"""Numbers that `Counters.rates` gives for a row."""
 
 Counts = NDArray[np.floating]
+
+_STRENGTH = 20.0
+_LIFT_STRENGTH = 3.0
+"""Pseudo-exposures, and pseudo-clicks, that hold a rate at the average: a strong prior and a weak one."""
 
 
 class Counters:
@@ -27,13 +35,14 @@ class Counters:
             name: np.zeros((vocabulary.index(name).capacity, WIDTH), np.float32) for name in self.NAMES
         }
         # A weak prior, so that the first rates are defined: ten exposures, three clicks, two satisfying.
-        self.totals = np.array([10.0, 3.0, 2.0], np.float64)
+        self.totals = np.array([10.0, 3.0, 2.0, 3.0], np.float64)
 
     def load(self, counts: Mapping[str, Counts]) -> None:
-        """Set the first rows of each named table, and `totals`, from what `snapshot` gave."""
+        """Set each named table, and `totals`, to what `snapshot` gave; rows beyond it have no counts."""
         for name, values in counts.items():
             target = self.totals if name == "totals" else self.tables[name]
             target[: len(values)] = values
+            target[len(values) :] = 0
 
     def snapshot(self) -> dict[str, Counts]:
         """The rows in use of every table, and the totals."""
@@ -53,19 +62,29 @@ class Counters:
         known = rows > 0
         np.add.at(self.tables[name], rows[known], counts[known])
 
-    def rates(self, name: str, rows: NDArray[np.int32], strength: float = 20.0) -> NDArray[np.float32]:
-        """Features [..., 3] of rows [...]: log(1 + shown), click and satisfied log-odds above average.
+    def click_rate(self, context: int) -> float:
+        """The smoothed click rate of a context."""
+        counts, prior = self.tables["contexts"][context], self.totals[CLICKED] / self.totals[SHOWN]
+        return float((counts[CLICKED] + _STRENGTH * prior) / (counts[SHOWN] + _STRENGTH))
 
-        Rates are smoothed towards the average with `strength` pseudo-exposures, so an unseen row gives zeros.
+    def rates(self, rows: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:
+        """Features of rows [n, k] of each named table, side by side: float32 [n, Σk, RATES].
+
+        log(1 + shown), click and satisfied log-odds above average, and the log of the clicks over those
+        expected of the contexts. Rates are smoothed towards the average, so that a row never seen gives
+        zeros; so does row 0.
         """
-        counts = self.tables[name][rows]
-        priors = self.totals[1:] / self.totals[0]
+        counts = np.concatenate([self.tables[name][numbers] for name, numbers in rows.items()], axis=1)
+        known = np.concatenate(list(rows.values()), axis=1)[..., None] > 0
+        priors = self.totals[[CLICKED, SATISFIED]] / self.totals[SHOWN]
         shown = counts[..., :1]
-        rates = (counts[..., 1:] + strength * priors) / (shown + strength)
+        rates = (counts[..., [CLICKED, SATISFIED]] + _STRENGTH * priors) / (shown + _STRENGTH)
         # A click may be counted before the exposures around it: the rate is kept inside (0, 1).
         log_odds = logit(np.clip(rates, 1e-3, 1 - 1e-3)) - logit(priors)
-        log_odds = np.where(rows[..., None] > 0, log_odds, 0.0)
-        return np.concatenate([np.log1p(shown), log_odds], axis=-1).astype(np.float32)
+        clicked, expected = counts[..., CLICKED, None], counts[..., EXPECTED, None]
+        lift = np.log((clicked + _LIFT_STRENGTH) / (expected + _LIFT_STRENGTH))
+        features = np.concatenate([np.log1p(shown), log_odds, lift], axis=-1)
+        return np.where(known, features, 0.0).astype(np.float32)
 
 
 def logit(p: NDArray[np.floating]) -> NDArray[np.floating]:

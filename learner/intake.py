@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from learner.batching import Example
 from learner.catalogue import Embed
-from learner.counters import CLICKED, SATISFIED, SHOWN, WIDTH, Counters
+from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counters
 from learner.encoding import Encoder
 from learner.ledger import Ledger, TrainingTarget
 from learner.query import TASKS, Query
@@ -46,8 +46,8 @@ class Intake:
         return example
 
     def _count(self, example: Example) -> None:
-        counts = _counts(example)
         encoded, counters = example.encoded, self._counters
+        counts = _counts(example, counters.click_rate(encoded.context))
         counters.add("items", encoded.rows, counts)
         slots = self._encoder.attributes_of(encoded.rows)
         counters.add("attributes", slots.ravel(), np.repeat(counts, slots.shape[1], axis=0))
@@ -66,10 +66,11 @@ def _query(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> Query:
     )
 
 
-def _counts(example: Example) -> NDArray[np.float32]:
-    """Exposures, clicks and satisfaction that this example decides, float32 [n, WIDTH]."""
+def _counts(example: Example, click_rate: float) -> NDArray[np.float32]:
+    """Exposures, clicks, satisfaction and expected clicks that this example decides, float32 [n, WIDTH]."""
     counts = np.zeros((len(example.positions), WIDTH), np.float32)
     counts[:, SHOWN] = example.weights[:, _CLICK] > 0
+    counts[:, EXPECTED] = counts[:, SHOWN] * click_rate
     counts[:, CLICKED] = counts[:, SHOWN] * example.targets[:, _CLICK]
     counts[:, SATISFIED] = (example.weights[:, _SATISFIED] > 0) * example.targets[:, _SATISFIED]
     return counts

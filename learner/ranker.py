@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from learner.backbone import causal_backbone
 from learner.batching import Batch
-from learner.encoding import ACTIONS, AGE_BUCKETS, FEATURES, SATISFACTION_BUCKETS
+from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
+from learner.features import FEATURES
 from learner.query import TASKS
 
 MAX_POSITIONS = 64
@@ -49,8 +50,7 @@ class ItemTower(nn.Module):
 
     def forward(self, rows: Tensor, text: Tensor, attributes: Tensor) -> Tensor:
         """Rows [U], text [U, text width], attribute rows [U, SLOTS] → v [U, d]."""
-        slots = self.attributes(attributes) * (attributes > 0).unsqueeze(-1)
-        v: Tensor = self.norm(self.text(text) + slots.sum(1) + self.ids(rows))
+        v: Tensor = self.norm(self.text(text) + self.attributes(attributes).sum(1) + self.ids(rows))
         return v
 
 
@@ -87,21 +87,26 @@ class SessionEncoder(nn.Module):
 
 
 class Heads(nn.Module):
-    """logit_k = ⟨H_k u, v⟩/√d + biases of item, attributes, user, context + MLP_k(features, u∘v) + g_k(position)."""
+    """logit_k = ⟨H_k u, v⟩/√d + biases of item, attributes, user, context + MLP_k(features, u∘v)."""
 
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
         self.width, tasks = settings.width, len(TASKS)
         self.project = nn.Linear(self.width, tasks * self.width, bias=False)
+        nn.init.zeros_(self.project.weight)
         self.items = _zero_embedding(settings.items, tasks)
         self.attributes = _zero_embedding(settings.attributes, tasks)
         self.users = _zero_embedding(settings.users, tasks)
         self.contexts = _zero_embedding(settings.contexts, tasks)
-        self.positions = _zero_embedding(MAX_POSITIONS, tasks)
+        self.positions = nn.Embedding(MAX_POSITIONS, tasks)
+        nn.init.zeros_(self.positions.weight)
         self.intercept = nn.Parameter(torch.zeros(tasks))
         self.normal = FeatureNorm(FEATURES)
         self.hidden = nn.Linear(FEATURES + self.width, settings.hidden)
         self.out = nn.Linear(settings.hidden, tasks)
+        # Born as a model of its features: what an untrained session encoder says would only be noise.
+        with torch.no_grad():
+            self.hidden.weight[:, FEATURES:] = 0
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, u: Tensor, v: Tensor, batch: Batch) -> Tensor:
@@ -109,10 +114,7 @@ class Heads(nn.Module):
         pairs_u, pairs_v = u[batch.pair_slate], v[batch.pair_item]
         projected = self.project(u).view(len(u), len(TASKS), self.width)[batch.pair_slate]
         affinity = (projected * pairs_v.unsqueeze(1)).sum(-1) / self.width**0.5
-        attributes = batch.item_attributes
-        bias = self.items(batch.item_rows) + (
-            self.attributes(attributes) * (attributes > 0).unsqueeze(-1)
-        ).sum(1)
+        bias = self.items(batch.item_rows) + self.attributes(batch.item_attributes).sum(1)
         context = self.users(batch.users) + self.contexts(batch.contexts)
         deep = torch.cat([self.normal(batch.features), pairs_u * pairs_v], -1)
         deep = self.out(self.dropout(functional.silu(self.hidden(deep))))
@@ -178,6 +180,7 @@ class Ranker(nn.Module):
 
 
 def _zero_embedding(rows: int, width: int) -> nn.Embedding:
-    table = nn.Embedding(rows, width)
+    """A table of zero rows; row 0, of every unknown id and empty slot, stays zero."""
+    table = nn.Embedding(rows, width, padding_idx=0)
     nn.init.zeros_(table.weight)
     return table
