@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stream.demo.measurements import Fresh, Measurements, percentiles
+from stream.demo.measurements import Flow, Fresh, Measurements, percentiles
 
 ONLINE, FROZEN, EVENTS, LABELS = "#0b6e4f", "#b3541e", "#2b50aa", "#7a5195"
 BIN_S = 5.0
@@ -22,7 +22,7 @@ def draw(seen: Measurements, title: str, path: Path) -> None:
         quality, freshness, flow = figure.subplots(3, 1, sharex=True)
         _draw_auc(quality, seen)
         _draw_freshness(freshness, seen.fresh)
-        _draw_flow(flow, seen)
+        _draw_flow(flow, seen.flow)
         flow.set_xlabel("seconds since the replay began")
         figure.suptitle(title, fontsize=12, fontweight="bold")
         figure.savefig(path, dpi=130)
@@ -56,17 +56,29 @@ def _draw_freshness(axes: Axes, answers: Sequence[Fresh]) -> None:
     _finish(axes)
 
 
-def _draw_flow(axes: Axes, seen: Measurements) -> None:
-    pairs = list(zip(seen.flow, seen.flow[1:], strict=False))
+def _draw_flow(axes: Axes, flow: Sequence[Flow]) -> None:
     for field, colour in (("events", EVENTS), ("labels", LABELS)):
-        rates = [(getattr(b, field) - getattr(a, field)) / max(b.second - a.second, 1e-9) for a, b in pairs]
-        label = f"{field}: {getattr(seen.flow[-1], field):,} in all"
-        axes.plot([after.second for _, after in pairs], rates, color=colour, lw=1.5, label=label)
+        seconds, rates = _rates(flow, field)
+        label = f"{field}: {getattr(flow[-1], field):,} in all"
+        axes.plot(seconds, rates, color=colour, lw=2, label=label)
     axes.set(title="How much passes through?", ylabel="messages a second")
     axes.set_ylim(bottom=0)
     _finish(axes)
 
 
+def _rates(flow: Sequence[Flow], field: str) -> tuple[list[float], list[float]]:
+    """Middles of spans of about BIN_S, and the messages a second in each."""
+    seconds, rates, last = [], [], flow[0]
+    for look in flow[1:]:
+        span = look.second - last.second
+        if span >= BIN_S:
+            seconds.append(last.second + span / 2)
+            rates.append((getattr(look, field) - getattr(last, field)) / span)
+            last = look
+    return seconds, rates
+
+
 def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="best")
+    axes.margins(y=0.15)
+    axes.legend(frameon=False, loc="best", fontsize=9)

@@ -25,7 +25,9 @@ class Screen:
         columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console)
         self._task = self._progress.add_task("replay", total=total)
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=DRAWS_PER_S)
+        self._live = Live(
+            get_renderable=self._render, console=console, refresh_per_second=DRAWS_PER_S, transient=True
+        )
         self._line_at = time.monotonic() + LINE_EVERY_S
 
     def sent(self, events: int = 1) -> None:
