@@ -99,7 +99,10 @@ class Updater:
         self._scale_step(len(examples))
         torch.nn.utils.clip_grad_norm_(self._dense, settings.clip * len(examples))
         self._adam.step()
-        self._adagrad.step()
+        with torch.sparse.check_sparse_tensor_invariants(
+            False
+        ):  # torch wants to be told: it made them itself
+            self._adagrad.step()
         self.allocator.mask()
         self.allocator.advance(len(fresh))
         self.steps += 1
@@ -122,6 +125,9 @@ class Updater:
             for index, moments in optimiser.state_dict()["state"].items():
                 state |= {f"{key}.{index}.{name}": tensor.clone() for name, tensor in moments.items()}
         state["steps"] = torch.tensor([self.steps])
+        state["gamma"] = torch.tensor(
+            [self._gamma], dtype=torch.float64
+        )  # set at birth, by the directions of then
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -139,7 +145,7 @@ class Updater:
                     optimiser,
                     {n.removeprefix(f"{key}."): t for n, t in state.items() if n.startswith(f"{key}.")},
                 )
-            self.steps = int(state["steps"])
+            self.steps, self._gamma = int(state["steps"]), float(state["gamma"])
         except (KeyError, ValueError) as error:
             raise SnapshotError(f"optimiser state: expected this adapter's moments, got {error}") from error
 

@@ -1,0 +1,227 @@
+"""The online learner on a tiny planted log: it repeats, resumes, and scorers follow it."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learner.backfill import BackfillSettings, train_base
+from learner.base import Base
+from learner.checkpoint import content_hash, count_chunks
+from learner.learned_arms import AdaLora, Frozen
+from learner.online import FULL_EVERY, Draft, OnlineLearner
+from learner.query import Query
+from learner.ranker import RankerSettings
+from learner.scorer import Scorer
+from learner.update import UpdateSettings
+from schemas.checkpoint import Manifest
+from schemas.errors import CheckpointRefused, SnapshotError
+from schemas.events import Item
+from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
+
+KINDS = ("jazz", "chess", "cooking")
+SHAPE = RankerSettings(
+    width=16,
+    layers=1,
+    heads=2,
+    length=8,
+    text_width=8,
+    hidden=16,
+    items=64,
+    users=64,
+    attributes=64,
+    contexts=8,
+)
+ITEMS = [
+    Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 3]} {n}", tags=[KINDS[n % 3]], attributes={"maker": n % 5})
+    for n in range(30)
+]
+
+
+def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors that depend on a text's first word alone."""
+    seeds = [int.from_bytes(hashlib.blake2b(t.split()[0].encode()).digest()[:4], "big") for t in texts]
+    return np.array([np.random.default_rng(seed).normal(size=8) for seed in seeds], np.float32).reshape(-1, 8)
+
+
+def labels(n: int, seed: int, turned: int = 0) -> list[LabeledSlate]:
+    """User u likes kind (u + turned) % 3, and clicks what they like nine times of ten."""
+    rng = np.random.default_rng(seed)
+    return [label(number, rng, turned) for number in range(n)]
+
+
+def label(number: int, rng: np.random.Generator, turned: int) -> LabeledSlate:
+    user = int(rng.integers(20))
+    shown = [int(item) for item in rng.choice(len(ITEMS), 3, replace=False)]
+    likes = [(item % 3 == (user + turned) % 3) == (rng.random() < 0.9) for item in shown]
+    recent = [SessionItem(item_id=f"i{user % 3 + 3}", action="click", satisfaction=1.0, age_s=60)]
+    return LabeledSlate(
+        request_id=f"r{number}",
+        revision=0,
+        user_id=f"u{user}",
+        ts=number * 1000,
+        observed_ts=number * 1000,
+        session=Session(recent=recent, counters={"impressions": 5, "clicks": 2}),
+        slate=[f"i{item}" for item in shown],
+        outcomes=[
+            Outcome(item_id=f"i{item}", position=place, clicked=liked, final=True)
+            for place, (item, liked) in enumerate(zip(shown, likes, strict=True))
+        ],
+    )
+
+
+@cache
+def base() -> Base:
+    settings = BackfillSettings(epochs=2, batch=64)
+    return train_base(ITEMS, labels(200, seed=1), embed, "planted", SHAPE, settings).base
+
+
+def learner(seed: int = 0) -> OnlineLearner:
+    settings = UpdateSettings(
+        rank=4,
+        mean_rank=2,
+        memory=64,
+        memory_horizon=128,
+        allocate_every=3,
+        descent_examples=64,
+    )
+    online = OnlineLearner(base(), embed, settings, seed)
+    online.put_items(ITEMS)
+    return online
+
+
+def manifest(draft: Draft) -> Manifest:
+    return Manifest(
+        model="m",
+        version=draft.version,
+        parent=draft.parent,
+        base=draft.base,
+        created_ts=0,
+        offsets={},
+        examples_seen=draft.examples_seen,
+        ranks=draft.ranks,
+        metrics=draft.metrics,
+        bytes=len(draft.payload),
+        sha256=content_hash(draft.payload),
+        chunks=count_chunks(len(draft.payload)),
+    )
+
+
+def batches(n: int, seed: int) -> list[list[LabeledSlate]]:
+    stream = labels(16 * n, seed)
+    return [stream[start : start + 16] for start in range(0, len(stream), 16)]
+
+
+QUERIES = [
+    Query(
+        user_id=f"u{n}", session=labels(1, seed=n)[0].session, ts=10**6, candidates=[i.item_id for i in ITEMS]
+    )
+    for n in range(4)
+]
+
+
+def test_the_same_seed_and_labels_give_the_same_checkpoints() -> None:
+    first, second = learner(), learner()
+    for batch in batches(4, seed=2):
+        first.learn(batch)
+        second.learn(batch)
+        assert first.checkpoint().version == second.checkpoint().version
+
+
+@pytest.mark.parametrize("cut", [1, 4, 7])
+def test_resuming_a_snapshot_equals_running_through(cut: int) -> None:
+    through, crashed = learner(), learner()
+    stream = batches(8, seed=3)
+    for batch in stream[:cut]:
+        through.learn(batch)
+        crashed.learn(batch)
+    resumed = learner(seed=99)  # its own chance must not matter
+    resumed.restore(crashed.snapshot())
+    resumed.put_items(ITEMS)
+    for batch in stream[cut:]:
+        through.learn(batch)
+        resumed.learn(batch)
+    assert list(resumed.learned_ids()) == list(through.learned_ids())
+    assert resumed.examples_seen == through.examples_seen
+    assert resumed.checkpoint().payload == through.checkpoint().payload
+
+
+def test_a_label_seen_twice_changes_nothing() -> None:
+    online = learner()
+    [batch] = batches(1, seed=4)
+    online.learn(batch)
+    before = online.snapshot()
+    again = online.learn(batch)
+    assert (again.examples, again.label_ids) == (0, [])
+    assert online.snapshot() == before
+
+
+def test_a_scorer_follows_a_chain_of_deltas() -> None:
+    online, scorer, arm = learner(), Scorer(base(), embed), AdaLora(base(), ITEMS, embed, seed=0)
+    scorer.put_items(ITEMS)
+    arm._learner = online  # the arm scores with the learner's own weights: what the scorer must agree with
+    sizes = []
+    for batch in batches(FULL_EVERY + 2, seed=5):
+        online.learn(batch)
+        draft = online.checkpoint()
+        scorer.apply(manifest(draft), draft.payload)
+        sizes.append((draft.parent is None, len(draft.payload)))
+        assert scorer.version == draft.version
+    assert [full for full, _ in sizes].count(True) == 2
+    for served, own in zip(scorer.score(QUERIES), arm.score(QUERIES), strict=True):
+        np.testing.assert_allclose(served, own, atol=2e-3)  # rows travel in half precision
+
+
+def test_the_base_stays_what_it_was_while_the_stream_is_learned() -> None:
+    online, scorer, frozen = learner(), Scorer(base(), embed), Frozen(base(), ITEMS, embed)
+    scorer.put_items(ITEMS)
+    before = scorer.score(QUERIES)
+    for batch in batches(5, seed=6):
+        online.learn(batch)
+    draft = online.checkpoint()
+    scorer.apply(manifest(draft), draft.payload)
+    for kept, first, arm in zip(
+        scorer.score(QUERIES, frozen=True), before, frozen.score(QUERIES), strict=True
+    ):
+        np.testing.assert_array_equal(kept, first)
+        np.testing.assert_allclose(kept, arm, atol=1e-6)
+    assert any(
+        np.abs(now - then).max() > 1e-3 for now, then in zip(scorer.score(QUERIES), before, strict=True)
+    )
+
+
+def test_learning_lowers_the_loss_after_every_user_changed_their_mind() -> None:
+    online = learner()
+    stream = labels(960, seed=7, turned=1)
+    losses = [online.learn(stream[start : start + 16]).loss for start in range(0, len(stream), 16)]
+    assert np.mean(losses[-10:]) < 0.96 * np.mean(losses[:10])
+
+
+def test_a_delta_without_its_parent_is_refused_and_the_serving_version_stays() -> None:
+    online, scorer = learner(), Scorer(base(), embed)
+    drafts = []
+    for batch in batches(3, seed=8):
+        online.learn(batch)
+        drafts.append(online.checkpoint())
+    scorer.apply(manifest(drafts[0]), drafts[0].payload)
+    with pytest.raises(CheckpointRefused, match="parent"):
+        scorer.apply(manifest(drafts[2]), drafts[2].payload)
+    assert scorer.version == drafts[0].version
+
+
+def test_after_a_restore_the_next_checkpoint_is_full() -> None:
+    online = learner()
+    for batch in batches(2, seed=9):
+        online.learn(batch)
+        online.checkpoint()
+    online.restore(online.snapshot())
+    assert online.checkpoint().parent is None
+
+
+def test_a_snapshot_of_another_base_is_refused() -> None:
+    other = train_base(ITEMS, labels(50, seed=11), embed, "planted", SHAPE, BackfillSettings(epochs=1)).base
+    with pytest.raises(SnapshotError, match="expected base"):
+        OnlineLearner(other, embed, UpdateSettings(rank=4), 0).restore(learner().snapshot())
