@@ -13,9 +13,9 @@ class Plan:
     rate: events a second of the replay; below what two cores keep up with, so that freshness is no backlog.
     """
 
-    users: float = 0.35
+    users: float = 0.3
     base_part: float = 0.3
-    rate: float = 350.0
+    rate: float = 300.0
 
 
 def takes_part(user_id: str, share: float) -> bool:
