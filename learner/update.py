@@ -99,9 +99,8 @@ class Updater:
         self._scale_step(len(examples))
         torch.nn.utils.clip_grad_norm_(self._dense, settings.clip * len(examples))
         self._adam.step()
-        with torch.sparse.check_sparse_tensor_invariants(
-            False
-        ):  # torch wants to be told: it made them itself
+        # torch wants to be told that it need not check the sparse gradients that it made itself.
+        with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
             self._adagrad.step()
         self.allocator.mask()
         self.allocator.advance(len(fresh))
