@@ -62,9 +62,11 @@ class Counters:
         known = rows > 0
         np.add.at(self.tables[name], rows[known], counts[known])
 
-    def click_rate(self, context: int) -> float:
-        """The smoothed click rate of a context."""
-        counts, prior = self.tables["contexts"][context], self.totals[CLICKED] / self.totals[SHOWN]
+    def click_rate(self, context: int, without: Counts) -> float:
+        """The smoothed click rate of a context, as it would be without some of its exposures [n, WIDTH]."""
+        less = without.sum(0)
+        counts, totals = self.tables["contexts"][context] - less, self.totals - less
+        prior = totals[CLICKED] / totals[SHOWN]
         return float((counts[CLICKED] + _STRENGTH * prior) / (counts[SHOWN] + _STRENGTH))
 
     def rates(self, rows: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ class Encoder:
         satisfaction = np.array(
             [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
         )
-        context = (index.contexts.admit if admit else index.contexts.lookup)(f"surface={query.surface}")
+        context = self.context(query.surface, admit)
         return Encoded(
             user=(index.users.admit if admit else index.users.lookup)(query.user_id),
             context=context,
@@ -66,6 +66,11 @@ class Encoder:
                 query.session, satisfaction, query.ts, context, session, rows, self._catalogue, self._counters
             ),
         )
+
+    def context(self, surface: str, admit: bool = False) -> int:
+        """The context row of a surface."""
+        contexts = self._vocabulary.contexts
+        return (contexts.admit if admit else contexts.lookup)(f"surface={surface}")
 
     def attributes_of(self, rows: Ints) -> Ints:
         """Attribute rows of items, int32 [n, SLOTS]; 0 where a slot is empty."""

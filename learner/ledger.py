@@ -29,7 +29,7 @@ class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
     """What is still to learn of one shown item: targets and weights in the order of `TASKS`.
 
     A weight of 0 masks its task; the weights already contain the outcome's weight, trust and
-    examination probability.
+    examination probability. `before` and `after` are all that was learned of the item by then.
     """
 
     item_id: str
@@ -37,6 +37,8 @@ class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
     targets: PerTask
     weights: PerTask
     examined: float = 1.0
+    before: Lessons
+    after: Lessons
 
 
 class LearnedSlate(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +92,8 @@ class Ledger:
         targets = []
         items = dict(known.items)
         for outcome in label.outcomes:
-            target, items[outcome.item_id] = _teach(outcome, items.get(outcome.item_id, UNTAUGHT))
+            target = _teach(outcome, items.get(outcome.item_id, UNTAUGHT))
+            items[outcome.item_id] = target.after
             targets.append(target)
         self._remember(label.request_id, LearnedSlate((*known.revisions, label.revision), items))
         return [target for target in targets if any(target.weights)]
@@ -162,22 +165,22 @@ def owed(known_target: float, known_weight: float, target: float | None, weight:
     return max(0.0, weight - known_weight) if target == known_target else weight
 
 
-def _teach(outcome: Outcome, known: Lessons) -> tuple[TrainingTarget, Lessons]:
-    """What is still to learn of one outcome, and what will be known once it is learned."""
+def _teach(outcome: Outcome, known: Lessons) -> TrainingTarget:
+    """What is still to learn of one outcome, of which `known` was learned before."""
     weight = outcome.weight * outcome.trust * outcome.examined
     decided = task_targets(outcome)
     before = tuple(zip(known.targets, known.weights, decided, strict=True))
-    targets = _per_task(target or 0.0 for target in decided)
     weights = _per_task(owed(*lesson, weight) for lesson in before)
-    target = TrainingTarget(
+    learned = [_learned(*one) for one in zip(before, weights, strict=True)]
+    return TrainingTarget(
         item_id=outcome.item_id,
         position=outcome.position,
-        targets=targets,
+        targets=_per_task(target or 0.0 for target in decided),
         weights=weights,
         examined=outcome.examined,
+        before=known,
+        after=Lessons(_per_task(t for t, _ in learned), _per_task(w for _, w in learned)),
     )
-    learned = [_learned(*one) for one in zip(before, weights, strict=True)]
-    return target, Lessons(_per_task(t for t, _ in learned), _per_task(w for _, w in learned))
 
 
 def _learned(before: tuple[float, float, float | None], weight: float) -> tuple[float, float]:

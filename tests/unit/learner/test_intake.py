@@ -1,0 +1,75 @@
+"""What an example is encoded with: the counts of others, never what became of its own slate."""
+
+import numpy as np
+import pytest
+
+from learner.batching import Example
+from learner.intake import Intake
+from learner.knowledge import Knowledge
+from learner.ledger import Ledger
+from learner.ranker import RankerSettings
+from schemas.events import Item
+from schemas.labels import LabeledSlate, Outcome, Session
+
+SHAPE = RankerSettings(text_width=4, items=16, users=16, attributes=16, contexts=8)
+CATALOGUE = [Item(item_id=name, ts=0, title=name, tags=["t"], attributes={"maker": "m"}) for name in "abc"]
+
+
+def intake() -> Intake:
+    known = Knowledge(SHAPE, ("maker",), lambda texts: np.zeros((len(texts), 4), np.float32))
+    known.catalogue.put(CATALOGUE)
+    return Intake(known.vocabulary, known.encoder, known.counters, Ledger(100), known.embed)
+
+
+def label(request: str, revision: int, *outcomes: Outcome) -> LabeledSlate:
+    return LabeledSlate(
+        request_id=request,
+        revision=revision,
+        user_id="u",
+        ts=1,
+        observed_ts=2,
+        surface="feed",
+        session=Session(),
+        slate=["a", "b"],
+        outcomes=list(outcomes),
+    )
+
+
+def outcome(item: str, *, clicked: bool, satisfaction: float | None = None, final: bool = True) -> Outcome:
+    return Outcome(item_id=item, position=0, clicked=clicked, satisfaction=satisfaction, final=final)
+
+
+def clicked(request: str) -> LabeledSlate:
+    return label(request, 0, outcome("a", clicked=True, final=False))
+
+
+def final(request: str) -> LabeledSlate:
+    return label(request, 2, outcome("a", clicked=True, satisfaction=1.0), outcome("b", clicked=False))
+
+
+def taken(taker: Intake, slate: LabeledSlate) -> Example:
+    example = taker.take(slate)
+    assert example is not None
+    return example
+
+
+def test_a_later_revision_is_encoded_without_what_the_earlier_one_counted() -> None:
+    told, untold = intake(), intake()
+    for taker in (told, untold):
+        taken(taker, final("other"))
+    taken(told, clicked("r"))
+    # All features, of the clicked item and of the one that shares its tag, maker and surface.
+    once, twice = taken(untold, final("r")).encoded.features, taken(told, final("r")).encoded.features
+    assert np.ptp(once) > 0
+    assert twice == pytest.approx(once, abs=1e-5)
+
+
+def test_every_shown_item_is_counted_once_whatever_its_revisions() -> None:
+    told, untold = intake(), intake()
+    taken(told, clicked("r"))
+    corrected = label("r", 3, outcome("b", clicked=True))
+    for slate in (final("r"), corrected):
+        taken(told, slate)
+    taken(untold, label("r", 2, outcome("a", clicked=True, satisfaction=1.0), outcome("b", clicked=True)))
+    probes = [taken(taker, label("later", 2, outcome("c", clicked=False))) for taker in (told, untold)]
+    assert probes[0].encoded.features == pytest.approx(probes[1].encoded.features, abs=1e-5)
