@@ -11,6 +11,8 @@ from schemas.events import Dwell, UserEvent
 from schemas.labels import LabeledSlate, Session
 from stream import sessions as session
 from stream.dedup import Seen
+from stream.estimates import Estimates
+from stream.evidence import Evidence
 from stream.labeling import JoinSettings, Labeler
 from stream.sessions import SessionState
 from stream.slates import Durations
@@ -25,23 +27,25 @@ END = 2**62
 class PartitionFold(Generic[Token]):
     """Events of one partition, from all its topics, into labels.
 
-    Mutates the session states that the caller owns, in place. There is no snapshot: a successor is given
-    every message whose token was not done, and the sessions as they were, and finds the same labels again.
+    Mutates the session states that the caller owns, in place. There is no snapshot of what is open: a
+    successor is given the evidence that was taken, the sessions as they were and every message whose token
+    was not done, and finds the same labels again.
     """
 
     def __init__(
         self, settings: JoinSettings, sessions: MutableMapping[str, SessionState], durations: Durations
     ) -> None:
         """Fold into `sessions` (user id → state); `durations` gives an item's length in ms, if known."""
-        self._horizon_ms = settings.horizon_ms
+        self._settings = settings
         self._sessions = sessions
         self._durations = durations
-        self._labeler = Labeler(settings, self._session_of, durations)
+        self._evidence = Evidence(Estimates, settings.epoch_ms, settings.horizon_ms)
+        self._labeler = Labeler(settings, self._session_of, durations, self._evidence)
         self._watermark = Watermark(settings.lateness_ms)
         self._seen = Seen(settings.horizon_ms)
         self._tokens: list[tuple[int, int, Token]] = []
         self._taken = 0
-        self._safe_ts = 0
+        self._safe_ts = self._taken_ts = 0
         self._changed: set[str] = set()
 
     def fold(self, event: UserEvent, topic: str, token: Token, now_ms: int) -> list[LabeledSlate]:
@@ -80,13 +84,27 @@ class PartitionFold(Generic[Token]):
     def done_tokens(self) -> list[Token]:
         """Return, once each, the tokens of messages that may be acknowledged now.
 
-        That is when a horizon has passed: nothing that comes can change their labels any more, so that
-        everything later than the oldest message which is not done can be folded again by itself.
+        That is when their whole epoch is sealed: nothing that comes can change their labels any more, and
+        all they teach is in the evidence, so that everything later than the oldest message which is not
+        done can be folded again by itself. Take the evidence, and make it durable, before they are committed.
         """
         done = []
         while self._tokens and self._tokens[0][0] < self._safe_ts:
             done.append(heappop(self._tokens)[2])
         return done
+
+    def take_evidence(self) -> bytes | None:
+        """Return what a successor needs of the evidence, if that changed since the last call.
+
+        Call it before every commit, and make it durable, as the sessions, before the commit.
+        """
+        # What was done at the last call is committed: sessions need not show moments before it.
+        self._taken_ts = self._safe_ts
+        return self._evidence.take(self._safe_ts)
+
+    def restore_evidence(self, raw: bytes) -> None:
+        """Go on from the evidence that a predecessor took; before the first event is folded."""
+        self._evidence.restore(raw)
 
     def take_changed(self) -> set[str]:
         """Return the users whose session changed since the last call, to be written once per batch."""
@@ -100,7 +118,7 @@ class PartitionFold(Generic[Token]):
 
     def _advance(self, watermark: int) -> list[LabeledSlate]:
         self._seen.advance(watermark)
-        self._safe_ts = max(self._safe_ts, watermark - self._horizon_ms)
+        self._safe_ts = max(self._safe_ts, self._settings.safe_ts(watermark))
         return self._labeler.advance(watermark)
 
     def _remember(self, event: UserEvent) -> None:
@@ -108,7 +126,7 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
-        session.fold(state, event, duration_ms, self._safe_ts)
+        session.fold(state, event, duration_ms, self._taken_ts)
         self._changed.add(event.user_id)
 
     def _session_of(self, user_id: str, ts: int, request_id: str) -> Session:

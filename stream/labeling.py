@@ -16,11 +16,13 @@ import msgspec
 
 from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.labels import LabeledSlate, Session
+from stream.estimates import Estimates
+from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
 from stream.opinions import value
 from stream.slates import Durations, Slate, close, correct, engage, tell_click
 
-CLOSE, FORGET, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK = range(7)
+SEAL, CLOSE, FORGET, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK = range(8)
 """Ranks: what comes first among equal times. A slate is closed before anything that happens at its end."""
 
 
@@ -38,6 +40,18 @@ class JoinSettings:
         A window until its slate is final, another for corrections, and each with the lateness.
         """
         return 2 * (self.window_ms + self.lateness_ms)
+
+    @property
+    def epoch_ms(self) -> int:
+        """The span of event time whose slates teach the labels together."""
+        return self.window_ms
+
+    def safe_ts(self, watermark: int) -> int:
+        """The event time before which no message matters any more, in whole epochs.
+
+        The lateness more: what was done may be stamped before the impression, by clocks that differ.
+        """
+        return (watermark - self.horizon_ms) // self.epoch_ms * self.epoch_ms - self.lateness_ms
 
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
@@ -71,14 +85,21 @@ class JoinState(msgspec.Struct):
     newest: dict[tuple[str, str], str] = {}
     waiting: dict[str, list[Click]] = {}
     early: dict[str, list[Due]] = {}
-    counts: dict[str, int] = {}
 
 
 class Labeler:
     """The join of one partition. Each slate ends in one final revision; what comes later corrects it."""
 
-    def __init__(self, settings: JoinSettings, session_of: SessionOf, durations: Durations) -> None:
+    def __init__(
+        self,
+        settings: JoinSettings,
+        session_of: SessionOf,
+        durations: Durations,
+        evidence: Evidence[Estimates],
+    ) -> None:
         self._window_ms = settings.window_ms
+        self._evidence = evidence
+        self._unsealed: set[int] = set()
         self._session_of = session_of
         self._durations = durations
         self._state = JoinState()
@@ -106,15 +127,10 @@ class Labeler:
                 labels.append(label)
         return labels
 
-    def snapshot(self) -> bytes:
-        """Return the whole state."""
-        self._state.counts = dict(self.counts)
-        return msgspec.msgpack.encode(self._state)
-
-    def restore(self, raw: bytes) -> None:
-        """Go on from a snapshot."""
-        self._state = msgspec.msgpack.decode(raw, type=JoinState)
-        self.counts = Counter(self._state.counts)
+    def __len__(self) -> int:
+        """How many things are remembered; 0 once all is forgotten."""
+        state = self._state
+        return sum(map(len, (state.slates, state.due, state.newest, state.waiting, state.early)))
 
     def _arrive(self, impression: Impression) -> list[LabeledSlate]:
         request_id = impression.request_id
@@ -141,10 +157,12 @@ class Labeler:
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
         slate = self._state.slates.get(due.request_id)
-        if due.rank == EXPIRE:
+        if due.rank == SEAL:
+            self._seal(self._evidence.epoch(due.ts - 2 * self._window_ms) - 1)
+        elif due.rank == EXPIRE:
             self._expire(due.request_id)
         elif due.rank == FORGET:
-            del self._state.slates[due.request_id]
+            self._learn(self._state.slates.pop(due.request_id))
         elif slate is None or (due.rank > IMPRESSION and slate.session is None):
             self._keep_early(due)
         elif due.rank == CLOSE:
@@ -160,6 +178,7 @@ class Labeler:
         for due in state.early.pop(shown.request_id, []):
             heappush(state.due, due)
         heappush(state.due, _timer(shown, FORGET, 2 * self._window_ms))
+        self._await_seal(shown.ts)
         previous = state.slates.get(state.newest.get(slate.key, ""))
         if previous is not None and previous.impression.ts > shown.ts:  # this one came too late
             heappush(state.due, _timer(shown, CLOSE, min(previous.impression.ts - shown.ts, self._window_ms)))
@@ -167,6 +186,22 @@ class Labeler:
         state.newest[slate.key] = shown.request_id
         heappush(state.due, _timer(shown, CLOSE, self._window_ms))
         return None if previous is None else self._close(previous, shown.ts)
+
+    def _await_seal(self, ts: int) -> None:
+        """Seal the epoch of a slate when all its slates are forgotten."""
+        epoch = self._evidence.epoch(ts)
+        if epoch not in self._unsealed and not self._evidence.is_sealed(ts):
+            self._unsealed.add(epoch)
+            heappush(self._state.due, Due(self._evidence.end(epoch) + 2 * self._window_ms, SEAL, "", ""))
+
+    def _seal(self, epoch: int) -> None:
+        self._unsealed.discard(epoch)
+        self._evidence.seal(epoch)
+
+    def _learn(self, slate: Slate) -> None:
+        growing = self._evidence.growing(slate.impression.ts)
+        if growing is not None:
+            growing.fold(slate)
 
     def _session(self, shown: Impression) -> Session:
         """What was known before the impression; a query of its own is the newest of all."""

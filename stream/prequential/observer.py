@@ -38,5 +38,6 @@ class Observer:
         labels += self._fold.advance(_NO_CLOCK)
         # Offline there is nothing to acknowledge and no table to write.
         self._fold.done_tokens()
+        self._fold.take_evidence()
         self._fold.take_changed()
         return labels

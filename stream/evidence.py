@@ -1,0 +1,141 @@
+"""PURE: what a partition's stream has taught its labels so far, by epochs, so that restarts do not show.
+
+An epoch is a span of event time. What is learned of a slate belongs to the epoch of its impression. Once
+every slate of an epoch is final, corrections included, the epoch is *sealed*: the estimates as they are then
+become what labels use, from a horizon after the epoch's end on. A successor that restores the last seals,
+and is given again every message since the newest of them, gives the same labels.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+KEPT = 64
+"""At most so many seals are handed over. More come only between two commits of a hurried catch-up."""
+
+
+class Learned(Protocol):
+    """Estimates that a stream teaches."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that was learned, as msgspec-encodable builtins."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+
+
+E = TypeVar("E", bound=Learned)
+
+
+class Seal(msgspec.Struct, frozen=True, array_like=True):
+    """The estimates at the end of an epoch, as msgpack, and the event time from which labels use them."""
+
+    epoch: int
+    effective_ts: int
+    state: msgspec.Raw
+
+
+class _Visible(NamedTuple, Generic[E]):
+    effective_ts: int
+    estimates: E
+
+
+class Evidence(Generic[E]):
+    """The estimates that labels may use at a moment, and those that are growing.
+
+    Fold what epochs teach in order, and `seal` them in order; an epoch without slates needs no seal.
+
+    >>> class Sum:
+    ...     total = 0
+    ...     def snapshot(self): return {"total": self.total}
+    ...     def restore(self, state): self.total = state["total"]
+    >>> evidence = Evidence(Sum, epoch_ms=100, horizon_ms=50)
+    >>> evidence.growing(ts=20).total += 5
+    >>> evidence.seal(0)
+    >>> evidence.at(149).total, evidence.at(150).total, evidence.growing(ts=20)
+    (0, 5, None)
+    """
+
+    def __init__(self, new: Callable[[], E], epoch_ms: int, horizon_ms: int) -> None:
+        """`horizon_ms` after an epoch's end its seal takes effect, when it was surely made."""
+        self._new = new
+        self._epoch_ms = epoch_ms
+        self._horizon_ms = horizon_ms
+        self._growing = new()
+        self._sealed = -1
+        self._seals: list[Seal] = []
+        self._visible: list[_Visible[E]] = [_Visible(-(2**62), new())]
+        self._from_ts = 0
+        self._untaken = False
+
+    def epoch(self, ts: int) -> int:
+        """The epoch of an impression."""
+        return ts // self._epoch_ms
+
+    def end(self, epoch: int) -> int:
+        """The first event time after an epoch."""
+        return (epoch + 1) * self._epoch_ms
+
+    def is_sealed(self, ts: int) -> bool:
+        """Whether the epoch of an impression teaches nothing any more."""
+        return ts // self._epoch_ms <= self._sealed
+
+    def growing(self, ts: int) -> E | None:
+        """Return the estimates that the epoch of `ts` may still teach; None where it is sealed."""
+        return None if self.is_sealed(ts) else self._growing
+
+    def at(self, ts: int) -> E:
+        """Return the newest estimates that were in effect at event time `ts`."""
+        newest = self._visible[-1]
+        if ts >= newest.effective_ts:
+            return newest.estimates
+        known = (seal for seal in reversed(self._visible) if seal.effective_ts <= ts)
+        return next(known, self._visible[0]).estimates
+
+    def seal(self, epoch: int) -> None:
+        """Let labels use all that was learned until the end of an epoch, once that is in effect."""
+        if epoch <= self._sealed:
+            return
+        raw = msgspec.msgpack.encode(self._growing.snapshot())
+        self._add(Seal(epoch, self.end(epoch) + self._horizon_ms, msgspec.Raw(raw)))
+        self._grow_on()
+        self._untaken = True
+
+    def take(self, safe_ts: int) -> bytes | None:
+        """Return the seals that a successor needs, if one is new since the last call; write them down.
+
+        Args:
+            safe_ts: the event time from which a successor would begin, once what is done now is committed.
+                It may begin where the last call said as well: the commit may fail.
+        """
+        raw = msgspec.msgpack.encode(self._seals[-KEPT:]) if self._untaken else None
+        self._untaken = False
+        self._forget(self._from_ts)
+        self._from_ts = safe_ts
+        return raw
+
+    def restore(self, raw: bytes) -> None:
+        """Go on from what `take` returned, before anything is folded."""
+        for seal in msgspec.msgpack.decode(raw, type=list[Seal]):
+            self._add(seal)
+        self._grow_on()
+
+    def _add(self, seal: Seal) -> None:
+        self._sealed = seal.epoch
+        self._seals.append(seal)
+        self._visible.append(_Visible(seal.effective_ts, self._read(seal)))
+
+    def _grow_on(self) -> None:
+        self._growing = self._read(self._seals[-1])
+
+    def _read(self, seal: Seal) -> E:
+        """Read a seal back, always: so it is the same to the one that made it and to a successor."""
+        estimates = self._new()
+        estimates.restore(msgspec.msgpack.decode(seal.state))
+        return estimates
+
+    def _forget(self, before: int) -> None:
+        """Let go of the seals that no label from `before` on would use."""
+        while len(self._seals) > 1 and self._seals[1].effective_ts <= before:
+            del self._seals[0], self._visible[0]
