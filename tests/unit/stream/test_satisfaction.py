@@ -1,10 +1,15 @@
+import msgspec
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.satisfaction import satisfaction
+from stream.satisfaction import MEMORY, SURFACES, Satisfaction, is_bounce, is_satisfied, satisfaction
 
 dwells = st.floats(0, 1e9)
 durations = st.none() | st.floats(0, 1e9)
+surfaces = st.sampled_from(["feed", "search", ""])
+stays = st.lists(st.tuples(dwells, durations, surfaces), max_size=40)
 
 
 @given(dwells, dwells, durations)
@@ -16,3 +21,68 @@ def test_monotone_share(one, other, duration_ms):
 def test_long_items_need_no_more_than_eighteen_seconds():
     assert satisfaction(18_000, 3_600_000) == 1
     assert satisfaction(9_000, 0) == 0.5
+
+
+@given(stays, dwells, dwells, durations, surfaces)
+def test_a_rank_is_a_share_and_monotone(stays, one, other, duration_ms, surface):
+    seen = folded(stays)
+    low, high = (seen.of(dwell_ms, duration_ms, surface) for dwell_ms in sorted((one, other)))
+    assert 0 <= low <= high <= 1
+
+
+@given(dwells, durations, surfaces)
+def test_before_any_stay_it_is_the_rule(dwell_ms, duration_ms, surface):
+    rule = satisfaction(dwell_ms, duration_ms)
+    assert Satisfaction().of(dwell_ms, duration_ms, surface) == pytest.approx(rule)
+
+
+@given(stays, stays, dwells, durations, surfaces)
+def test_going_on_from_a_snapshot_is_running_through(before, after, dwell_ms, duration_ms, surface):
+    through = folded(before + after)
+    raw = msgspec.json.encode(folded(before).snapshot())
+    resumed = folded(after, Satisfaction.restore(msgspec.json.decode(raw)))
+    assert resumed.snapshot() == through.snapshot()
+    assert resumed.of(dwell_ms, duration_ms, surface) == through.of(dwell_ms, duration_ms, surface)
+
+
+def test_neither_length_nor_surface_shows_in_the_ranks():
+    """Longer items are watched longer, and one surface plays by itself: both are gone, before the mean."""
+    rng = np.random.default_rng(0)
+    seen, ranks = Satisfaction(), {}
+    for number in range(30_000):
+        surface = "autoplay" if rng.random() < 0.5 else "opened"
+        duration_ms = float(rng.choice([8_000, 30_000, 120_000]))
+        dwell_ms = float(rng.lognormal(np.log(duration_ms / 3), 1)) * (0.1 if surface == "autoplay" else 1)
+        if number > 3_000:
+            ranks.setdefault((surface, duration_ms), []).append(seen.of(dwell_ms, duration_ms, surface))
+        seen.fold(dwell_ms, duration_ms, surface)
+    assert {cell: np.mean(of) for cell, of in ranks.items()} == pytest.approx(
+        dict.fromkeys(ranks, 0.5), abs=0.03
+    )
+
+
+def test_a_new_surface_begins_with_what_its_length_is_known_for():
+    seen = folded([(dwell_ms, 60_000, "feed") for dwell_ms in range(100, 100_000, 100)])
+    assert seen.of(50_000, 60_000, "new") == pytest.approx(seen.of(50_000, 60_000, "feed"), abs=0.02)
+
+
+def test_old_stays_are_outweighed():
+    old, new = [(1_000, 60_000, "feed")] * MEMORY, [(50_000, 60_000, "feed")] * MEMORY
+    assert folded(old + new).of(20_000, 60_000, "feed") < 0.5
+
+
+def test_surfaces_are_bounded():
+    seen = folded([(1_000, 60_000, f"surface-{number}") for number in range(2 * SURFACES)])
+    assert len(seen.snapshot()["cells"]) == SURFACES
+
+
+def test_a_bounce_is_a_click_and_neither_scale_calls_it_satisfied():
+    assert is_bounce(True, satisfaction(500, 60_000)) and not is_bounce(False, 0.0)
+    assert is_satisfied(satisfaction(18_000, 60_000)) and not is_satisfied(satisfaction(2_000, 60_000))
+
+
+def folded(stays, seen=None) -> Satisfaction:
+    seen = seen or Satisfaction()
+    for dwell_ms, duration_ms, surface in stays:
+        seen.fold(dwell_ms, duration_ms, surface)
+    return seen
