@@ -5,11 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from schemas.labels import LabeledSlate, Outcome
-
-LIKES = frozenset({"like", "save", "share", "follow", "purchase"})
-NEGATIVES = frozenset({"dislike", "hide", "report"})
-LIKED_RATING = 4.0
-"""A rating of at least this counts as a like."""
+from schemas.opinions import NEGATIVE, speaks_for
 
 SATISFIED = 1.0
 """Satisfaction from which a user counts as satisfied: it was watched as long as one is."""
@@ -136,8 +132,8 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     item that was neither opened nor stayed with; a click without a dwell leaves it unknown.
     """
     feedback = outcome.feedback
-    liked = not LIKES.isdisjoint(feedback) or feedback.get("rating", 0.0) >= LIKED_RATING
-    disliked = not NEGATIVES.isdisjoint(feedback)
+    liked = any(speaks_for(kind, value) for kind, value in feedback.items())
+    disliked = not NEGATIVE.isdisjoint(feedback)
     satisfaction = 0.0 if _was_skipped(outcome) else outcome.satisfaction
     satisfied = None if satisfaction is None else float(satisfaction >= SATISFIED)
     return (

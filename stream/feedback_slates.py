@@ -4,8 +4,8 @@ from hashlib import sha256
 
 from schemas.events import Feedback
 from schemas.labels import LabeledSlate, Outcome, Session
+from schemas.opinions import is_liked, opinion, value
 from schemas.record import ID_BYTES
-from stream.opinions import is_liked, opinion, value
 
 SURFACE = "feedback"
 
@@ -26,7 +26,7 @@ def label_feedback(event: Feedback, session: Session) -> LabeledSlate:
         item_id=event.item_id,
         position=0,
         clicked=is_liked(event),
-        satisfaction=opinion(event),
+        satisfaction=opinion(event.kind, value(event)),
         feedback={event.kind: value(event)},
         final=True,
     )

@@ -16,10 +16,10 @@ import msgspec
 
 from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.labels import LabeledSlate, Session
+from schemas.opinions import value
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
-from stream.opinions import value
 from stream.slates import Durations, Slate, close, correct, engage, tell_click
 
 SEAL, CLOSE, FORGET, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK = range(8)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.events import Click, Dwell, Feedback
-from stream.opinions import LIKED, NEGATIVE, opinion
+from schemas.opinions import LIKED, NEGATIVE, opinion, value
 from stream.satisfaction import satisfaction
 
 ACTIONS = ("dwell", "click", "rating", "like", "negative")
@@ -45,9 +45,10 @@ def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
         return event.ts, "click", 0.0
     if isinstance(event, Dwell):
         return event.ts, "dwell", satisfaction(event.dwell_ms, duration_ms)
+    said = opinion(event.kind, value(event))
     if event.kind == "rating":
-        return event.ts, "rating", opinion(event)
-    return event.ts, "negative" if event.kind in NEGATIVE else "like", opinion(event)
+        return event.ts, "rating", said
+    return event.ts, "negative" if event.kind in NEGATIVE else "like", said
 
 
 def order(touch: Touch) -> tuple[int, str, str]:

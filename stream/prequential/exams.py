@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from learner.evaluation import rank_of, top_k
 from learner.query import TASKS, Query
 from schemas.events import Click, Dwell, Feedback, Impression, UserEvent
-from stream.opinions import is_liked
+from schemas.opinions import is_liked
 from stream.prequential.observer import Observer
 
 CLICK, SATISFIED = TASKS.index("click"), TASKS.index("satisfied")

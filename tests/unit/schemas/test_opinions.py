@@ -1,6 +1,7 @@
 import pytest
 
-from stream.opinions import is_liked, opinion
+from schemas.opinions import NEGATIVE, POSITIVE, PRECEDENCE, is_liked, opinion
+from schemas.opinions import value as opinions_value
 from tests.makers import feedback
 
 
@@ -18,5 +19,9 @@ from tests.makers import feedback
 )
 def test_opinions(kind, value, expected, liked):
     event = feedback(kind, 0, value=value)
-    assert opinion(event) == pytest.approx(expected)
+    assert opinion(event.kind, opinions_value(event)) == pytest.approx(expected)
     assert is_liked(event) == liked
+
+
+def test_every_kind_of_feedback_has_its_place_in_the_order():
+    assert sorted(PRECEDENCE) == sorted(POSITIVE | NEGATIVE | {"rating"})
