@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: setup demo test lint kafka lock clean
+.PHONY: setup demo test lint kafka schemas lock clean
 
 setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
 
@@ -27,6 +27,9 @@ lint: setup
 
 kafka: setup  ## a real Apache Kafka in the foreground, from Maven Central
 	$(BIN)/python deploy/kafka/server.py
+
+schemas: setup  ## the JSON Schema of every record, for producers in other languages
+	$(BIN)/python -m schemas.json
 
 lock:  ## the newest dependencies that pyproject.toml allows → requirements.lock
 	rm -rf build/lock

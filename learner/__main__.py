@@ -70,9 +70,9 @@ def _open_learner(settings: LearnerSettings, base: Base, closing: ExitStack) -> 
 
 
 def _open_ports(settings: LearnerSettings, base_hash: str, closing: ExitStack) -> Ports:
-    producer = connect_producer(settings.broker)
+    producer = connect_producer(settings)
     closing.callback(producer.close, timeout=CLOSE_S)
-    labels = LabelSource(settings.broker, settings.prefix, settings.learner_group, producer)
+    labels = LabelSource(settings, settings.prefix, settings.learner_group, producer)
     closing.callback(labels.close)
     return Ports(
         labels=labels,
@@ -85,7 +85,7 @@ def _open_ports(settings: LearnerSettings, base_hash: str, closing: ExitStack) -
 
 def _follow_items(settings: LearnerSettings, closing: ExitStack) -> Items:
     queue, stop = ItemQueue(), threading.Event()
-    follower = follow(settings.broker, settings.prefix + topics.ITEMS.name, queue.put, stop)
+    follower = follow(settings, settings.prefix + topics.ITEMS.name, queue.put, stop)
     closing.callback(follower.join, CLOSE_S)
     closing.callback(stop.set)
     return ItemFeed(queue, follower)

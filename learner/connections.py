@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
+from schemas.access import Access, client_options
 from schemas.errors import BrokerError
 
 CONNECT_S: Final = 30.0
@@ -36,16 +37,16 @@ class Message(NamedTuple):
     timestamp: int
 
 
-def connect_producer(bootstrap: str) -> KafkaProducer:
+def connect_producer(access: Access) -> KafkaProducer:
     """Return a producer that waits for every in-sync replica and does not repeat itself on retries.
 
     Raises:
         BrokerError: no broker answers.
     """
-    _await_broker(bootstrap, CONNECT_S)
+    _await_broker(access.broker, CONNECT_S)
     try:
         return KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
+            **client_options(access),
             acks="all",
             delivery_timeout_ms=int(SEND_S * 1000),
             request_timeout_ms=10_000,
@@ -54,19 +55,19 @@ def connect_producer(bootstrap: str) -> KafkaProducer:
             allow_auto_create_topics=False,
         )
     except KafkaError as error:
-        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+        raise BrokerError(f"broker {access.broker}: expected an answer, got {error!r}") from error
 
 
-def connect_consumer(bootstrap: str, group: str | None = None, timeout_s: float = CONNECT_S) -> KafkaConsumer:
+def connect_consumer(access: Access, group: str | None = None, timeout_s: float = CONNECT_S) -> KafkaConsumer:
     """Return a consumer that is to be assigned its partitions, and never joins or commits by itself.
 
     Raises:
         BrokerError: no broker answers in time.
     """
-    _await_broker(bootstrap, timeout_s)
+    _await_broker(access.broker, timeout_s)
     try:
         return KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
+            **client_options(access),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -75,7 +76,7 @@ def connect_consumer(bootstrap: str, group: str | None = None, timeout_s: float 
             allow_auto_create_topics=False,
         )
     except KafkaError as error:
-        raise BrokerError(f"broker {bootstrap}: expected an answer, got {error!r}") from error
+        raise BrokerError(f"broker {access.broker}: expected an answer, got {error!r}") from error
 
 
 def _await_broker(bootstrap: str, timeout_s: float) -> None:

@@ -9,6 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from learner.connections import Message, connect_consumer, partitions_of, poll, start_offset
+from schemas.access import Access
 from schemas.errors import BrokerError
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,9 @@ class Follower:
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, on_record: Callable[[Message], None], stop: threading.Event
+        self, access: Access, topic: str, on_record: Callable[[Message], None], stop: threading.Event
     ) -> None:
-        self._bootstrap = bootstrap
+        self._access = access
         self._topic = topic
         self._on_record = on_record
         self._stop = stop
@@ -74,7 +75,7 @@ class Follower:
 
     def _read(self) -> None:
         """Read until told to stop, or until an error."""
-        consumer = connect_consumer(self._bootstrap, timeout_s=_CONNECT_S)
+        consumer = connect_consumer(self._access, timeout_s=_CONNECT_S)
         try:
             partitions = self._seek(consumer)
             while not self._stop.is_set():
@@ -104,7 +105,7 @@ class Follower:
 
 
 def follow(
-    bootstrap: str, topic: str, on_record: Callable[[Message], None], stop: threading.Event
+    access: Access, topic: str, on_record: Callable[[Message], None], stop: threading.Event
 ) -> Follower:
     """Start to follow a topic; `topic` with its prefix."""
-    return Follower(bootstrap, topic, on_record, stop).start()
+    return Follower(access, topic, on_record, stop).start()

@@ -14,6 +14,7 @@ from learner.background import Background
 from learner.connections import SEND_S, Message, connect_consumer, partitions_of, poll, start_offset
 from learner.ports import Received
 from schemas import codec, topics, trace
+from schemas.access import Access
 from schemas.checkpoint import Manifest
 from schemas.errors import BrokerError, InvalidRecord, Reason
 from schemas.evaluation import Evaluation
@@ -31,14 +32,14 @@ class LabelSource:
 
     def __init__(
         self,
-        bootstrap: str,
+        access: Access,
         prefix: str,
         group: str,
         producer: KafkaProducer,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._consumer = connect_consumer(bootstrap, group)
+        self._consumer = connect_consumer(access, group)
         self._producer = producer
         self._dead_letters = prefix + topics.DEAD_LETTERS.name
         self._next: dict[int, int] = {}

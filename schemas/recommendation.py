@@ -7,6 +7,8 @@ from msgspec import Meta
 from schemas.record import Id, Position, Propensity, Record, Scalar, Ts
 
 MAX_K = 500
+MAX_LISTED = 10_000
+"""Most candidates, and most exclusions, of one request: what a scorer can be asked to do at a time."""
 
 
 class RecommendationRequest(Record, frozen=True, kw_only=True):
@@ -16,8 +18,8 @@ class RecommendationRequest(Record, frozen=True, kw_only=True):
     user_id: Id
     ts: Ts
     k: Annotated[int, Meta(ge=1, le=MAX_K)]
-    candidates: list[Id] | None = None
-    exclude: list[Id] = []
+    candidates: Annotated[list[Id], Meta(max_length=MAX_LISTED)] | None = None
+    exclude: Annotated[list[Id], Meta(max_length=MAX_LISTED)] = []
     surface: str = ""
     session_id: Id | None = None
     query: str | None = None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from schemas.access import Access, client_options
 from schemas.errors import BrokerError
 from schemas.topics import TOPICS, Topic
 from stream.process import is_listening
@@ -44,7 +45,7 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
     return settings.partitions if topic.co_partitioned else 1
 
 
-def require_broker(broker: str) -> None:
+def require_broker(access: Access) -> None:
     """Return if any of the addresses accepts connections.
 
     A Kafka client that finds nobody retries for long and leaves its sockets open; so look first.
@@ -52,19 +53,20 @@ def require_broker(broker: str) -> None:
     Raises:
         BrokerError: none does.
     """
-    if not any(is_listening(*_host_port(address)) for address in broker.split(",")):
-        raise BrokerError(f"{broker}: expected a Kafka broker, got no connection")
+    if not any(is_listening(*_host_port(address)) for address in access.broker.split(",")):
+        raise BrokerError(f"{access.broker}: expected a Kafka broker, got no connection")
 
 
 @contextmanager
-def open_admin(broker: str) -> Iterator[KafkaAdminClient]:
+def open_admin(access: Access) -> Iterator[KafkaAdminClient]:
     """Yield an administration client; its errors, and a broker that does not answer, become BrokerError."""
-    require_broker(broker)
+    require_broker(access)
     try:
-        with KafkaAdminClient(bootstrap_servers=broker, bootstrap_timeout_ms=int(ANSWER_S * 1000)) as admin:
+        timeout_ms = int(ANSWER_S * 1000)
+        with KafkaAdminClient(**client_options(access), bootstrap_timeout_ms=timeout_ms) as admin:
             yield admin
     except KafkaError as error:
-        raise BrokerError(f"{broker}: expected an answer, got {error}") from error
+        raise BrokerError(f"{access.broker}: expected an answer, got {error}") from error
 
 
 def create_topics(settings: Settings) -> list[TopicReport]:
@@ -73,7 +75,7 @@ def create_topics(settings: Settings) -> list[TopicReport]:
     Raises:
         BrokerError: the broker cannot be reached, or refuses.
     """
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         missing = [topic for topic, found in _found(admin, settings) if not found]
         if missing:
             _create(admin, missing, settings)
@@ -89,7 +91,7 @@ def list_topics(settings: Settings) -> list[TopicReport]:
     Raises:
         BrokerError: the broker cannot be reached.
     """
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         return [_report(topic, found, settings, False) for topic, found in _found(admin, settings)]
 
 
@@ -99,7 +101,7 @@ def message_bytes(settings: Settings) -> dict[str, int]:
     Raises:
         BrokerError: the broker cannot be reached.
     """
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         names = [settings.prefix + topic.name for topic, found in _found(admin, settings) if found]
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         if not resources:

@@ -31,7 +31,7 @@ def examine(settings: Settings) -> Iterator[Check]:
 
 def _broker_checks(settings: Settings) -> Iterator[Check]:
     try:
-        require_broker(settings.broker)
+        require_broker(settings)
     except BrokerError as error:
         yield Check("broker", False, str(error), "start one (`make kafka`), or set FRESHRANK_BROKER")
         return

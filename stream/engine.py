@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import faust
 
+from stream.credentials import faust_credentials
 from stream.fetching import PatientApp
+from stream.guard import web_options
 from stream.settings import Settings
 
 SESSION_S: Final = 10.0
@@ -50,12 +52,16 @@ def faust_app(settings: Settings) -> faust.App:
     app = PatientApp(
         settings.group,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        broker_credentials=faust_credentials(settings),
         store="memory://",
         datadir=data_dir(settings),
         autodiscover=False,
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
+        web_application_options=web_options(settings.web_token),
+        web_router_enabled=False,
+        web_tables_enabled=False,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=SESSION_S / 3,
         broker_rebalance_timeout=REBALANCE_S,

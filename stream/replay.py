@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from schemas.access import Access, client_options
 from schemas.codec import encode
 from schemas.errors import BrokerError
 from schemas.events import Item, UserEvent
@@ -91,15 +92,15 @@ def at_speed(factor: float) -> Pace:
 
 
 @contextmanager
-def open_producer(broker: str) -> Iterator[KafkaProducer]:
+def open_producer(access: Access) -> Iterator[KafkaProducer]:
     """Yield a producer that batches, and close it.
 
     Raises:
         BrokerError: the broker cannot be reached.
     """
-    require_broker(broker)
+    require_broker(access)
     producer = KafkaProducer(
-        bootstrap_servers=broker,
+        **client_options(access),
         linger_ms=5,
         batch_size=128 * 1024,
         max_block_ms=10_000,

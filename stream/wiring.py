@@ -250,7 +250,7 @@ def _follow(core: _Core, topic: Topic, feed: _Feed) -> None:
 
     async def read() -> None:
         stop = threading.Event()
-        follower = follow(core.settings.broker, core.settings.prefix + topic.name, feed.on_record, stop)
+        follower = follow(core.settings, core.settings.prefix + topic.name, feed.on_record, stop)
         try:
             while not await asyncio.to_thread(follower.wait, TICK_S):
                 pass

@@ -6,6 +6,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from schemas.access import client_options
 from schemas.codec import decode
 from schemas.labels import LabeledSlate
 from schemas.recommendation import Recommendation
@@ -21,7 +22,7 @@ class Cluster:
     def __init__(self, settings: Settings, log: Path) -> None:
         self.settings = settings
         self._log = log
-        self._producer = KafkaProducer(bootstrap_servers=settings.broker, max_request_size=2_000_000)
+        self._producer = KafkaProducer(**client_options(settings), max_request_size=2_000_000)
         self.worker = Worker(settings, log)
 
     def __enter__(self) -> "Cluster":
@@ -53,9 +54,7 @@ class Cluster:
     ) -> list[Any]:
         """Everything on the topic, as soon as it is enough."""
         name = self.settings.prefix + topic
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.settings.broker, group_id=None, enable_auto_commit=False
-        )
+        consumer = KafkaConsumer(**client_options(self.settings), group_id=None, enable_auto_commit=False)
         try:
             found = consumer.partitions_for_topic(name)
             consumer.assign([TopicPartition(name, partition) for partition in found])

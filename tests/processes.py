@@ -81,10 +81,12 @@ class Worker(Process):
         super().__init__(command, settings.to_env(), log)
         self._url = f"http://{settings.web_host}:{settings.web_port}"
 
-    def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, bytes]:
+    def get(self, path: str, timeout_s: float = 10.0, token: str = "") -> tuple[int, bytes]:
         """Status and body of a page; status 0 where nobody answers."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            with urllib.request.urlopen(self._url + path, timeout=timeout_s) as answer:
+            request = urllib.request.Request(self._url + path, headers=headers)
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from stream.process import HOST, ServerProcess, free_port
 POM = Path(__file__).with_name("pom.xml")
 JARS = POM.parent / "target" / "dependency"
 CLUSTER_ID = "ZnJlc2hyYW5rLXRlc3QtMQ"
+SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 RESOLVE_S, FORMAT_S, START_S, STOP_S = 300.0, 60.0, 60.0, 20.0
 
 CONFIG = """\
@@ -40,6 +42,19 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=2000
+"""
+
+SECURE = """\
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port},SASL://{host}:{sasl_port},TLS://{host}:{tls_port}
+advertised.listeners=PLAINTEXT://{host}:{port},SASL://{host}:{sasl_port},TLS://{host}:{tls_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,TLS:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+listener.name.tls.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl.scram-sha-512.sasl.jaas.config={login_module} required;
 """
 
 
@@ -64,27 +79,46 @@ def version() -> str:
     return next(JARS.glob("kafka-clients-*.jar")).stem.removeprefix("kafka-clients-")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a broker needs to be asked for, and to ask for, credentials.
+
+    keystore: PEM file of its key (PKCS#8) and certificates; authority: PEM file of who signs its clients'.
+    """
+
+    keystore: Path
+    authority: Path
+    username: str
+    password: str
+
+
 class KafkaServer:
     """A broker that is its own controller; it keeps its ports and its data over kill and start.
 
-    The directory is the caller's: it must be empty at first, and the caller removes it.
+    The directory is the caller's: it must be empty at first, and the caller removes it. With an identity it
+    listens twice more: on `sasl_port` with TLS and SCRAM, on `tls_port` with TLS and clients' certificates.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, identity: Identity | None = None) -> None:
         jars = resolve()
-        self.port = free_port()
+        self.port, self.sasl_port, self.tls_port = free_port(), free_port(), free_port()
         self._java = ["java", "-cp", f"{jars}/*", "-Dlog4j2.level=WARN"]
         self._config = directory / "server.properties"
-        self._config.write_text(
-            CONFIG.format(host=HOST, port=self.port, controller_port=free_port(), data=directory / "data")
-        )
-        _run(
-            [*self._java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)],
-            FORMAT_S,
-        )
+        self._config.write_text(self._properties(directory / "data", identity))
+        users = [] if identity is None else ["--add-scram", _scram(identity)]
+        format_command = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config)]
+        _run([*self._java, *format_command, *users], FORMAT_S)
         fast_start = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command = [*self._java, *fast_start, "kafka.Kafka", str(self._config)]
         self._server = ServerProcess(command, self.port, directory / "output.log")
+
+    def _properties(self, data: Path, identity: Identity | None) -> str:
+        """The later of two lines about one property counts."""
+        ports = {"port": self.port, "sasl_port": self.sasl_port, "tls_port": self.tls_port}
+        template = CONFIG if identity is None else CONFIG + SECURE
+        files = {} if identity is None else {"keystore": identity.keystore, "authority": identity.authority}
+        place = {"host": HOST, "controller_port": free_port(), "data": data}
+        return template.format(login_module=SCRAM_LOGIN, **place, **ports, **files)
 
     @property
     def address(self) -> str:
@@ -102,6 +136,10 @@ class KafkaServer:
     def kill(self) -> None:
         """End the broker as a crash would."""
         self._server.kill()
+
+
+def _scram(identity: Identity) -> str:
+    return f"SCRAM-SHA-512=[name={identity.username},password={identity.password}]"
 
 
 def _run(command: list[str], timeout_s: float) -> None:

@@ -38,7 +38,7 @@ def replay(
     items = list(read_items(directory))
     events = () if items_only else between(read_events(directory), from_ts, until_ts)
     total = 0 if items_only else count_events(directory, from_ts, until_ts)
-    with open_producer(settings.broker) as producer, _progress() as progress:
+    with open_producer(settings) as producer, _progress() as progress:
         for name, count, records, pace in (
             ("items", len(items), items, unpaced),
             ("events", total, events, _pace(rate, speed)),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
 
+from schemas.access import client_options
 from schemas.codec import decode
 from schemas.evaluation import Evaluation
 from schemas.recommendation import Recommendation
@@ -58,7 +59,7 @@ class Observer:
         self._thread.join()
 
     def _run(self) -> None:
-        consumer = KafkaConsumer(bootstrap_servers=self._settings.broker, allow_auto_create_topics=False)
+        consumer = KafkaConsumer(**client_options(self._settings), allow_auto_create_topics=False)
         try:
             self._watch(consumer)
         except Exception as error:  # whatever it is, the main thread has to know

@@ -53,7 +53,7 @@ def played(plan: Plan, console: Console) -> Iterator[Played]:
         log, split = _prepare(plan, directory, settings, console)
         items = list(read_items(log))
         with (
-            open_producer(settings.broker) as producer,
+            open_producer(settings) as producer,
             console.status("starting the stream worker and the learner…"),
         ):
             replay(items, producer)
@@ -85,7 +85,7 @@ def _replay(
 ) -> None:
     watch = Watch(loop, observer)
     total = count_events(log, split)
-    with open_producer(settings.broker) as producer, Screen(console, observer.seen, total) as screen:
+    with open_producer(settings) as producer, Screen(console, observer.seen, total) as screen:
 
         def sent() -> None:
             screen.sent()

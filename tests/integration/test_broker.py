@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from deploy.kafka.server import KafkaServer
+from schemas.access import Access
 from schemas.errors import BrokerError
 from stream.administration import open_admin
 from stream.broker import EmbeddedBroker
@@ -37,7 +38,7 @@ def test_the_embedded_broker_answers_and_leaves_nothing_behind() -> None:
     with EmbeddedBroker() as broker:
         pid = broker.pid
         assert pid is not None
-        with open_admin(broker.address) as admin:
+        with open_admin(Access(broker=broker.address)) as admin:
             admin.list_topics()
         files = {Path(file.path) for file in psutil.Process(pid).open_files()}
         home = next(file.parent for file in files if file.name == "output.log")
@@ -82,13 +83,13 @@ def test_a_killed_kafka_comes_back_with_its_topics(kafka_jars: Path, tmp_path: P
     server = KafkaServer(tmp_path)
     server.start()
     try:
-        with open_admin(server.address) as admin:
+        with open_admin(Access(broker=server.address)) as admin:
             admin.create_topics({"kept": {"num_partitions": 2, "replication_factor": 1}})
             admin.wait_for_topics(["kept"])
         server.kill()
         assert not is_listening(HOST, server.port)
         server.start()
-        with open_admin(server.address) as admin:
+        with open_admin(Access(broker=server.address)) as admin:
             admin.wait_for_topics(["kept"])
             assert admin.list_topics() == ["kept"]
     finally:

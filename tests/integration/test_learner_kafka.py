@@ -21,6 +21,7 @@ from learner.ports import Ports, Received
 from learner.settings import LearnerSettings
 from learner.snapshots import SnapshotWriter
 from schemas import codec, topics, trace
+from schemas.access import Access
 from schemas.checkpoint import Manifest
 from schemas.evaluation import Evaluation
 from schemas.events import Item
@@ -50,7 +51,7 @@ def prefix(address: str) -> str:
 
 @pytest.fixture
 def producer(address: str) -> Iterator[KafkaProducer]:
-    made = connect_producer(address)
+    made = connect_producer(Access(broker=address))
     yield made
     made.close(timeout=1)
 
@@ -60,7 +61,7 @@ def open_source(address: str, prefix: str, producer: KafkaProducer) -> Iterator[
     opened: list[LabelSource] = []
 
     def open_one(rank: int = 0, world_size: int = 1) -> LabelSource:
-        opened.append(LabelSource(address, prefix, "learner", producer, rank, world_size))
+        opened.append(LabelSource(Access(broker=address), prefix, "learner", producer, rank, world_size))
         return opened[-1]
 
     yield open_one
@@ -107,7 +108,7 @@ def poll_all(source: LabelSource, count: int, most: int = 100) -> list[Received]
 def read_all(address: str, topic: str, count: int) -> list[Message]:
     found: list[Message] = []
     stop = threading.Event()
-    follower = follow(address, topic, found.append, stop)
+    follower = follow(Access(broker=address), topic, found.append, stop)
     deadline = time.monotonic() + PATIENCE_S
     while len(found) < count and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -209,7 +210,7 @@ def test_committed_offsets_show_the_lag(
     source.seek({})
     poll_all(source, 20)
     source.commit()
-    consumer = connect_consumer(address, "learner")
+    consumer = connect_consumer(Access(broker=address), "learner")
     try:
         wanted = source.offsets()
         partitions = [TopicPartition(prefix + topics.LABELS.name, partition) for partition in wanted]
@@ -269,7 +270,7 @@ def test_a_follower_catches_up_and_follows_on(
         producer.send(topic, value, b"a")
     producer.flush(PATIENCE_S)
     queue = ItemQueue()
-    follower = follow(address, topic, queue.put, stop)
+    follower = follow(Access(broker=address), topic, queue.put, stop)
     feed = ItemFeed(queue, follower)
     assert feed.wait(PATIENCE_S)
     assert [change.item for change in feed.drain()] == [item, None]
@@ -281,7 +282,7 @@ def test_a_follower_catches_up_and_follows_on(
 
 
 def test_a_follower_of_an_empty_topic_has_caught_up(address: str, prefix: str, stop: threading.Event) -> None:
-    assert follow(address, prefix + topics.ITEMS.name, lambda _: None, stop).wait(PATIENCE_S)
+    assert follow(Access(broker=address), prefix + topics.ITEMS.name, lambda _: None, stop).wait(PATIENCE_S)
 
 
 def test_what_ends_a_follower_is_not_kept_quiet(
@@ -292,7 +293,7 @@ def test_what_ends_a_follower_is_not_kept_quiet(
 
     producer.send(prefix + topics.ITEMS.name, b"x", b"a")
     producer.flush(PATIENCE_S)
-    follower = follow(address, prefix + topics.ITEMS.name, fail, stop)
+    follower = follow(Access(broker=address), prefix + topics.ITEMS.name, fail, stop)
     with pytest.raises(ArithmeticError, match="broken"):
         follower.wait(PATIENCE_S)
     with pytest.raises(ArithmeticError, match="broken"):
@@ -306,7 +307,7 @@ def test_a_follower_waits_for_its_broker(stop: threading.Event) -> None:
     assert not follower.wait(0.1)
     with broker:
         create_topics(Settings(broker=broker.address, partitions=1))
-        producer = connect_producer(broker.address)
+        producer = connect_producer(Access(broker=broker.address))
         producer.send(topics.ITEMS.name, b"x", b"a")
         producer.close(timeout=PATIENCE_S)
         assert until(lambda: [message.value for message in found] == [b"x"])
@@ -331,7 +332,9 @@ def test_a_learner_that_is_killed_and_started_again_counts_every_label_once(
             labels=open_source(),
             models=ModelSink(producer, prefix, FakeClock()),
             snapshots=SnapshotWriter(str(tmp_path)),
-            items=ItemFeed(queue, follow(address, prefix + topics.ITEMS.name, queue.put, stop)),
+            items=ItemFeed(
+                queue, follow(Access(broker=address), prefix + topics.ITEMS.name, queue.put, stop)
+            ),
             evaluations=EvaluationSink(producer, prefix),
         )
         loop = Loop(settings, online, ports, FakeClock(tick=10))

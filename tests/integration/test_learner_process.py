@@ -19,11 +19,13 @@ from learner.connections import Message, connect_producer
 from learner.follower import follow
 from learner.online import OnlineLearner
 from learner.ranker import RankerSettings
-from learner.settings import LearnerSettings, variable
+from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, Vectors
 from learner.update import UpdateSettings
 from schemas import codec, topics
+from schemas.access import Access
 from schemas.checkpoint import Manifest
+from schemas.environment import variable
 from schemas.labels import LabeledSlate, Outcome, Session
 from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
@@ -73,7 +75,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def producer(address: str) -> Iterator[KafkaProducer]:
-    made = connect_producer(address)
+    made = connect_producer(Access(broker=address))
     yield made
     made.close(timeout=1)
 
@@ -135,7 +137,7 @@ def test_a_label_is_published_soon_and_stopping_takes_seconds(
         if whole is not None:
             published.append(whole[0])
 
-    follower = follow(address, topics.MODELS.name, take, stop)
+    follower = follow(Access(broker=address), topics.MODELS.name, take, stop)
     try:
         with running(start(address, tmp_path)) as learner:
             send(producer, range(1))

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from kafka import KafkaConsumer, TopicPartition
 
 from deploy.kafka.server import KafkaServer
+from schemas.access import Access
 from schemas.errors import BrokerError
 from schemas.events import Click, Impression, Item, Search, ShownItem
 from schemas.topics import CLICKS, IMPRESSIONS, ITEMS, SEARCHES
@@ -57,7 +58,7 @@ def settings(broker: str, prefix: str) -> Iterator[Settings]:
     settings = Settings(broker=broker, prefix=prefix, partitions=3)
     create_topics(settings)
     yield settings
-    with open_admin(broker) as admin:
+    with open_admin(Access(broker=broker)) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith(prefix)])
 
 
@@ -85,7 +86,7 @@ def test_every_record_arrives_under_its_key_with_the_time_it_was_logged(
     settings: Settings, log: Path
 ) -> None:
     before = int(time.time() * 1000)
-    with open_producer(settings.broker) as producer:
+    with open_producer(settings) as producer:
         sent = replay(read_events(log), producer, prefix=settings.prefix)
     assert sent.counts == {
         settings.prefix + IMPRESSIONS.name: SHOWN,
@@ -101,7 +102,7 @@ def test_every_record_arrives_under_its_key_with_the_time_it_was_logged(
 
 
 def test_the_events_of_a_user_keep_their_order_and_share_a_partition(settings: Settings, log: Path) -> None:
-    with open_producer(settings.broker) as producer:
+    with open_producer(settings) as producer:
         replay(read_events(log), producer, prefix=settings.prefix)
     homes: dict[str, set[int]] = {f"u{n}": set() for n in range(USERS)}
     stamps: dict[str, list[int]] = {user: [] for user in homes}
@@ -139,11 +140,11 @@ def test_a_topic_that_is_not_there_is_an_error_and_is_not_made(
     real_kafka: KafkaServer, prefix: str, log: Path
 ) -> None:
     with (
-        open_producer(real_kafka.address) as producer,
+        open_producer(Access(broker=real_kafka.address)) as producer,
         pytest.raises(BrokerError, match=f"{prefix}impressions: expected the broker to take the message"),
     ):
         replay(read_events(log), producer, prefix=prefix)
-    with open_admin(real_kafka.address) as admin:
+    with open_admin(Access(broker=real_kafka.address)) as admin:
         assert not [name for name in admin.list_topics() if name.startswith(prefix)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from schemas.access import Access
 from schemas.codec import MAX_BYTES
 from schemas.errors import BrokerError
 from schemas.topics import CLICKS, MODELS, TOPICS
@@ -21,7 +22,7 @@ from stream.settings import Settings
 def settings(broker: str, prefix: str, tmp_path: Path) -> Iterator[Settings]:
     settings = Settings(broker=broker, prefix=prefix, partitions=3, state_dir=str(tmp_path / "state"))
     yield settings
-    with open_admin(broker) as admin:
+    with open_admin(Access(broker=broker)) as admin:
         made = [name for name in admin.list_topics() if name.startswith(prefix)]
         if made:
             admin.delete_topics(made)
@@ -41,7 +42,7 @@ def test_topics_are_created_once_and_found_afterwards(settings: Settings) -> Non
 
 def test_a_missing_topic_is_made_beside_those_that_are_there(settings: Settings) -> None:
     clicks = settings.prefix + CLICKS.name
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         admin.create_topics({clicks: {"num_partitions": 3, "replication_factor": 1}})
         admin.wait_for_topics([clicks])
     reports = {report.name: report.status for report in create_topics(settings)}
@@ -90,7 +91,7 @@ def test_the_doctor_names_what_is_missing_and_what_makes_it(settings: Settings) 
 
 
 def test_the_doctor_sees_topics_of_unequal_partition_counts(settings: Settings) -> None:
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         admin.create_topics({settings.prefix + CLICKS.name: {"num_partitions": 2, "replication_factor": 1}})
     create_topics(settings)
     assert f"{settings.prefix}{CLICKS.name} 2, expected 3" in failures(settings)["partition counts"].found
@@ -98,7 +99,7 @@ def test_the_doctor_sees_topics_of_unequal_partition_counts(settings: Settings) 
 
 def test_the_doctor_sees_a_topic_whose_messages_are_too_small(settings: Settings) -> None:
     small = {"num_partitions": 3, "replication_factor": 1, "configs": {"max.message.bytes": "1000"}}
-    with open_admin(settings.broker) as admin:
+    with open_admin(settings) as admin:
         admin.create_topics({settings.prefix + CLICKS.name: small})
     create_topics(settings)
     assert failures(settings)["message size"].found == f"{settings.prefix}{CLICKS.name} 1,000"

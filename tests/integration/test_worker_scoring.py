@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from learner.backfill import BackfillSettings, train_base
 from learner.base import save_base
 from learner.ranker import RankerSettings
-from learner.settings import LearnerSettings, variable
+from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.codec import decode, encode
+from schemas.environment import variable
 from schemas.evaluation import Evaluation
 from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session

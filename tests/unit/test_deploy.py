@@ -17,8 +17,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from learner.settings import LearnerSettings
+from schemas.environment import ENV_PREFIX
 from stream.metrics import Metrics
-from stream.settings import ENV_PREFIX, Settings
+from stream.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -126,7 +127,7 @@ def test_docker_accepts_the_compose_file() -> None:
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("no `docker compose` on this machine: the file is checked as data only")
     command = [*compose, "-f", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
-    secrets = {"POSTGRES_PASSWORD": "x", "GRAFANA_PASSWORD": "x"}
+    secrets = {"POSTGRES_PASSWORD": "x", "GRAFANA_PASSWORD": "x", "FRESHRANK_WEB_TOKEN": "x"}
     ran = subprocess.run(command, env=secrets, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
 

@@ -10,8 +10,9 @@ import click
 import pytest
 
 from learner.settings import LearnerSettings
+from schemas.environment import ENV_PREFIX
 from stream.cli import COMMANDS, main
-from stream.settings import ENV_PREFIX, Settings
+from stream.settings import Settings
 from tests.source import modules
 
 README = Path(__file__).parents[2] / "README.md"

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.environment import variable
 from schemas.errors import SettingsError
-from stream.settings import Settings, variable
+from stream.settings import Settings
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
