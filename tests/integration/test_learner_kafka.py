@@ -303,7 +303,7 @@ def test_what_ends_a_follower_is_not_kept_quiet(
 def test_a_follower_waits_for_its_broker(stop: threading.Event) -> None:
     broker = EmbeddedBroker()
     found: list[Message] = []
-    follower = Follower(broker.address, topics.ITEMS.name, found.append, stop).start()
+    follower = Follower(Access(broker=broker.address), topics.ITEMS.name, found.append, stop).start()
     assert not follower.wait(0.1)
     with broker:
         create_topics(Settings(broker=broker.address, partitions=1))
