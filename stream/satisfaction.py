@@ -11,6 +11,8 @@ value, `sketch.Histogram` moves its bins with every value and has no snapshot bu
 log-dwell are exact to an eighth of an octave, can be added up, and are plain numbers.
 """
 
+from array import array
+from itertools import pairwise
 from math import log2
 from typing import Any
 
@@ -30,7 +32,7 @@ BOUNCE = 0.1
 PRIOR = 20.0
 """How many stays the parent's curve counts for: at so many of its own, a curve is half its own."""
 
-MEMORY = 100_000
+MEMORY = 50_000
 """At so many stays in a curve all are halved: tastes drift, and the newest ones weigh more than half."""
 
 SURFACES = 64
@@ -41,7 +43,9 @@ _BINS_PER_OCTAVE = 8
 _FIRST_OCTAVE = 6  # 64 ms; the last bin ends at 2^22 ms, more than an hour
 _SHORTEST_MS = 2.0**_FIRST_OCTAVE
 _BUCKETS = 24  # half octaves of length from 1 s up; the last is whatever is longer than 48 min
-_UNKNOWN = _BUCKETS
+_UNKNOWN, _ANY = _BUCKETS, -1
+_ROW = _BINS + 1
+_LAST_PLACE = _BINS - 1e-9
 
 
 def satisfaction(dwell_ms: float, duration_ms: float | None) -> float:
@@ -77,6 +81,10 @@ class Satisfaction:
     all surfaces, of the bucket on this surface; before any, the rule `satisfaction`. Fold every dwell
     whose satisfaction is asked for: on a surface that plays by itself also those without a click.
 
+    A curve is a histogram of log-dwell that adds and sums up in a few steps: a binary indexed tree (Fenwick
+    1994), a row of `_trees` whose otherwise unused node 0 is the total. A table of sums would have to be made
+    anew for every curve of every epoch, which on a thin stream is for every stay.
+
     >>> seen = Satisfaction()
     >>> for dwell_ms in range(1_000, 101_000, 100):
     ...     seen.fold(dwell_ms, 60_000, "feed")
@@ -85,105 +93,87 @@ class Satisfaction:
     """
 
     def __init__(self) -> None:
-        self._all = _Stays()
-        self._buckets: dict[int, _Stays] = {}
-        self._cells: dict[str, dict[int, _Stays]] = {}
+        self._rows: dict[tuple[int, str | None], int] = {}
+        self._surfaces: set[str] = set()
+        self._trees = array("H")
 
     def of(self, dwell_ms: float, duration_ms: float | None, surface: str) -> float:
         """Return the satisfaction that a stay shows, in [0, 1], monotone in `dwell_ms`."""
-        share = satisfaction(dwell_ms, duration_ms)
-        place, bucket = _place(dwell_ms), _bucket(duration_ms)
-        below = self._all.shrunk(place, share)
-        of_bucket = self._buckets.get(bucket)
-        if of_bucket is None:
-            return below
-        below = of_bucket.shrunk(place, below)
-        cell = self._cells.get(surface, _NONE).get(bucket)
-        return below if cell is None else cell.shrunk(place, below)
+        share, place = satisfaction(dwell_ms, duration_ms), _place(dwell_ms)
+        bucket, rows, trees = _bucket(duration_ms), self._rows, self._trees
+        for key in ((_ANY, None), (bucket, None), (bucket, surface)):
+            row = rows.get(key)
+            if row is None:
+                break
+            share = (_below(trees, row, place) + PRIOR * share) / (trees[row] + PRIOR)
+        return share
 
     def fold(self, dwell_ms: float, duration_ms: float | None, surface: str) -> None:
         """Take one stay into account."""
-        place, bucket = int(_place(dwell_ms)), _bucket(duration_ms)
-        self._all.add(place)
-        _of(self._buckets, bucket).add(place)
-        if surface in self._cells or len(self._cells) < SURFACES:
-            _of(self._cells.setdefault(surface, {}), bucket).add(place)
+        bucket, place = _bucket(duration_ms), int(_place(dwell_ms))
+        self._add(place, self._row((_ANY, None)))
+        self._add(place, self._row((bucket, None)))
+        if surface in self._surfaces or len(self._surfaces) < SURFACES:
+            self._surfaces.add(surface)
+            self._add(place, self._row((bucket, surface)))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the whole state, in what JSON and MessagePack know."""
-        return {
-            "all": list(self._all.counts),
-            "buckets": [[bucket, list(stays.counts)] for bucket, stays in self._buckets.items()],
-            "cells": [
-                [surface, bucket, list(stays.counts)]
-                for surface, of_surface in self._cells.items()
-                for bucket, stays in of_surface.items()
-            ],
-        }
+        """Return the whole state; `trees` are the bytes of unsigned 16-bit numbers, shape [curves, 129].
 
-    @classmethod
-    def restore(cls, snapshot: dict[str, Any]) -> "Satisfaction":
+        Bytes, because evidence is written and read back every epoch, and numbers would be parsed one by one.
+        """
+        return {"curves": [list(key) for key in self._rows], "trees": self._trees.tobytes()}
+
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot."""
-        self = cls()
-        self._all = _Stays(snapshot["all"])
-        self._buckets = {bucket: _Stays(counts) for bucket, counts in snapshot["buckets"]}
-        for surface, bucket, counts in snapshot["cells"]:
-            self._cells.setdefault(surface, {})[bucket] = _Stays(counts)
-        return self
+        self._rows = {(bucket, surface): at * _ROW for at, (bucket, surface) in enumerate(state["curves"])}
+        self._surfaces = {surface for _, surface in self._rows if surface is not None}
+        self._trees = array("H", state["trees"])
 
+    def _row(self, key: tuple[int, str | None]) -> int:
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self._trees)
+            self._trees.extend(_EMPTY)
+        return row
 
-class _Stays:
-    """A histogram of log-dwell that adds and sums up in a few steps: a binary indexed tree (Fenwick 1994).
-
-    A table of sums would have to be made anew for every curve of every epoch; on a thin stream, per stay.
-    """
-
-    __slots__ = ("_total", "_tree", "counts")
-
-    def __init__(self, counts: list[int] | None = None) -> None:
-        self.counts = [0] * _BINS if counts is None else list(counts)
-        self._sum_up()
-
-    def add(self, place: int) -> None:
-        """Count a stay that fell into a bin."""
-        self.counts[place] += 1
-        self._total += 1
-        tree, node = self._tree, place + 1
+    def _add(self, place: int, row: int) -> None:
+        trees, node = self._trees, place + 1
+        trees[row] += 1
         while node <= _BINS:
-            tree[node] += 1
+            trees[row + node] += 1
             node += node & -node
-        if self._total >= MEMORY:
-            self.counts = [count // 2 for count in self.counts]
-            self._sum_up()
-
-    def shrunk(self, place: float, prior: float) -> float:
-        """Return the share of stays below a place, in bins, together with `PRIOR` stays that say `prior`."""
-        node = int(place)
-        below = (place - node) * self.counts[node]
-        tree = self._tree
-        while node:
-            below += tree[node]
-            node &= node - 1
-        return (below + PRIOR * prior) / (self._total + PRIOR)
-
-    def _sum_up(self) -> None:
-        self._total = sum(self.counts)
-        self._tree = tree = [0, *self.counts]
-        for node in range(1, _BINS + 1):
-            parent = node + (node & -node)
-            if parent <= _BINS:
-                tree[parent] += tree[node]
+        if trees[row] >= MEMORY:
+            trees[row : row + _ROW] = _halved(trees[row : row + _ROW])
 
 
-_NONE: dict[int, _Stays] = {}
-_LAST_PLACE = _BINS - 1e-9
+_EMPTY = array("H", bytes(2 * _ROW))
 
 
-def _of(curves: dict[int, _Stays], bucket: int) -> _Stays:
-    stays = curves.get(bucket)
-    if stays is None:
-        stays = curves[bucket] = _Stays()
-    return stays
+def _below(trees: "array[int]", row: int, place: float) -> float:
+    """How many stays of a curve were below a place, those of its own bin by the part of it that is below."""
+    node = int(place)
+    part, after = place - node, row + node + 1
+    branch = (node + 1) & node  # the nodes down to here, and the place's own bin, are what node + 1 sums
+    in_branch = 0
+    while node != branch:
+        in_branch += trees[row + node]
+        node &= node - 1
+    below = in_branch
+    while node:
+        below += trees[row + node]
+        node &= node - 1
+    return below + part * (trees[after] - in_branch)
+
+
+def _halved(tree: "array[int]") -> "array[int]":
+    sums = [int(_below(tree, 0, place)) for place in range(_BINS)] + [tree[0]]
+    halved = array("H", [0, *((high - low) // 2 for low, high in pairwise(sums))])
+    halved[0] = sum(halved)
+    for node in range(1, _BINS):
+        if node + (node & -node) <= _BINS:
+            halved[node + (node & -node)] += halved[node]
+    return halved
 
 
 def _place(dwell_ms: float) -> float:
