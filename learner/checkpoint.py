@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from schemas.errors import CheckpointRefused, InvalidRecord
 VERSION_DIGITS = 16
 CHUNK_BYTES = 900_000
 """Largest value of a record; Kafka's and Faust's default limit on a message is about 1 MB."""
+
+MAX_BYTES = 1_000_000_000
+"""Largest checkpoint once it is decompressed."""
 
 KIND = "kind"
 """Header key; the value is `CHUNK` or `MANIFEST`."""
@@ -41,10 +45,10 @@ class ModelRecord(NamedTuple):
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Return tensors and metadata as safetensors; equal input gives equal bytes."""
+    """Return tensors and metadata as compressed safetensors; equal input gives equal bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    payload: bytes = save(contiguous, {_METADATA: json.dumps(dict(metadata), sort_keys=True)})
-    return payload
+    raw: bytes = save(contiguous, {_METADATA: json.dumps(dict(metadata), sort_keys=True)})
+    return zlib.compress(raw)
 
 
 def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -54,10 +58,11 @@ def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
         CheckpointRefused: the bytes are not what `encode` writes.
     """
     try:
-        return load(payload), _metadata(payload)
-    except (SafetensorError, ValueError, KeyError) as error:
+        raw = _decompress(payload)
+        return load(raw), _metadata(raw)
+    except (SafetensorError, ValueError, KeyError, zlib.error) as error:
         raise CheckpointRefused(
-            f"payload of {len(payload)} bytes: expected safetensors, got {error}"
+            f"payload of {len(payload)} bytes: expected compressed safetensors, got {error}"
         ) from error
 
 
@@ -216,6 +221,14 @@ def _chunk_number(name: str, part: str) -> int:
     if not part.isdecimal():
         raise CheckpointRefused(f"checkpoint {name}: expected a chunk number in the key, got {part!r}")
     return int(part)
+
+
+def _decompress(payload: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    raw = inflater.decompress(payload, MAX_BYTES)
+    if not inflater.eof:
+        raise ValueError(f"expected whole data of at most {MAX_BYTES} bytes")
+    return raw
 
 
 def _metadata(payload: bytes) -> dict[str, str]:

@@ -12,10 +12,9 @@ from kafka.errors import KafkaError
 from learner import checkpoint
 from learner.background import Background
 from learner.connections import SEND_S, Message, connect_consumer, partitions_of, poll, start_offset
-from learner.ports import Received
+from learner.ports import Prepare, Received
 from schemas import codec, topics, trace
 from schemas.access import Access
-from schemas.checkpoint import Manifest
 from schemas.errors import BrokerError, InvalidRecord, Reason
 from schemas.evaluation import Evaluation
 from schemas.labels import LabeledSlate
@@ -120,13 +119,13 @@ class ModelSink:
         """Whether the checkpoint before has been sent."""
         return not self._sending.busy
 
-    def publish(self, manifest: Manifest, payload: bytes) -> None:
-        """Begin to send a checkpoint.
+    def publish(self, prepare: Prepare) -> None:
+        """Begin to make and send a checkpoint.
 
         Raises:
             BrokerError: the one before could not be sent.
         """
-        self._sending.start(partial(self._send, manifest, payload))
+        self._sending.start(partial(self._send, prepare))
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the last checkpoint is sent; False if that takes longer.
@@ -136,7 +135,8 @@ class ModelSink:
         """
         return self._sending.wait(timeout_s)
 
-    def _send(self, manifest: Manifest, payload: bytes) -> None:
+    def _send(self, prepare: Prepare) -> None:
+        manifest, payload = prepare()
         *chunks, mark = checkpoint.chunk(manifest, payload)
         _acknowledged([self._producer.send(self._topic, c.value, c.key, c.headers) for c in chunks])
         stamp = (trace.HEADER, codec.encode(Trace(published=self._clock())))

@@ -16,10 +16,9 @@ import msgspec
 from learner import checkpoint
 from learner.freshness import TraceSample
 from learner.online import Draft, Learned
-from learner.ports import Clock, Online, Ports, Received
+from learner.ports import Clock, Online, Ports, Prepare, Received
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
-from schemas.errors import CheckpointRefused
 from schemas.evaluation import Evaluation
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Loop:
         self._at_risk = 0  # labels learned since the state that is held
         self._unsaved = 0  # labels polled since the last snapshot
         self._published_ms = self._saved_ms = clock()
-        self._version: str | None = None
+        self._published: Draft | None = None
         self._held = b""
 
     def restore(self) -> None:
@@ -151,27 +150,35 @@ class Loop:
         if fault is not None:
             self._reject(fault)
             return
-        self._ports.models.publish(self._manifest(draft), draft.payload)
+        self._ports.models.publish(self._prepare(draft))
         self._ports.labels.commit()
-        self._version, self._published_ms, self._unpublished = draft.version, self._clock(), 0
+        self._published, self._published_ms, self._unpublished = draft, self._clock(), 0
 
-    def _manifest(self, draft: Draft) -> Manifest:
-        return Manifest(
-            model=self._settings.model,
-            version=draft.version,
-            parent=draft.parent,
-            base=draft.base,
-            created_ts=self._clock(),
-            offsets=_named(self._ports.labels.offsets()),
-            examples_seen=draft.examples_seen,
-            ranks=draft.ranks,
-            metrics=draft.metrics,
-            bytes=len(draft.payload),
-            sha256=checkpoint.content_hash(draft.payload),
-            chunks=checkpoint.count_chunks(len(draft.payload)),
-            snapshot=self._ports.snapshots.written,
-            learned=self._traces.take(),
-        )
+    def _prepare(self, draft: Draft) -> Prepare:
+        """What is of this moment is taken now; hashing and encoding are left to who publishes."""
+        now, offsets = self._clock(), _named(self._ports.labels.offsets())
+        snapshot, learned = self._ports.snapshots.written, self._traces.take()
+
+        def prepare() -> tuple[Manifest, bytes]:
+            manifest = Manifest(
+                model=self._settings.model,
+                version=draft.version,
+                parent=draft.parent,
+                base=draft.base,
+                created_ts=now,
+                offsets=offsets,
+                examples_seen=draft.examples_seen,
+                ranks=draft.ranks,
+                metrics=draft.metrics,
+                bytes=len(draft.payload),
+                sha256=draft.sha256,
+                chunks=checkpoint.count_chunks(len(draft.payload)),
+                snapshot=snapshot,
+                learned=learned,
+            )
+            return manifest, draft.payload
+
+        return prepare
 
     def _save(self) -> None:
         self._hold()
@@ -197,7 +204,7 @@ class Loop:
                 name=REJECTED,
                 value=float(self._at_risk),
                 count=self._at_risk,
-                model_version=self._version,
+                model_version=self._published.version if self._published else None,
                 window_start=min(self._saved_ms, now),
                 window_end=now,
                 slice={"model": self._settings.model, "reason": fault},
@@ -213,11 +220,7 @@ def fault_in(draft: Draft) -> str | None:
     broken = {name: value for name, value in draft.metrics.items() if not math.isfinite(value)}
     if broken:
         return f"metrics {broken}"
-    try:
-        tensors, _ = checkpoint.decode(draft.payload)
-    except CheckpointRefused as error:
-        return str(error)
-    weights = checkpoint.not_finite(tensors)
+    weights = draft.weights.not_finite()
     return f"weights {weights}" if weights else None
 
 

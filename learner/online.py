@@ -1,8 +1,9 @@
 """The online learner without its wires: labels in, checkpoints and snapshots out."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.rows import Vocabulary
-from learner.scoring_state import extract
+from learner.scoring_state import Copy, extract
 from learner.update import Updater, UpdateSettings, adapted
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -41,17 +42,34 @@ class Learned:
     label_ids: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Draft:
-    """The scoring weights of this moment, ready to be published. `parent` is None for a full one."""
+    """The scoring weights of a moment, to be published. `parent` is None for a full one.
 
-    payload: bytes
-    version: str
+    `payload` and `version` are made when they are first asked for: that can be on another thread.
+    """
+
+    weights: Copy
     parent: str | None
     base: str
     ranks: dict[str, int]
     examples_seen: int
     metrics: dict[str, float]
+
+    @cached_property
+    def payload(self) -> bytes:
+        """The checkpoint's bytes."""
+        return encode(self.weights.pack(), {})
+
+    @cached_property
+    def sha256(self) -> str:
+        """The content hash, which stands for the version."""
+        return content_hash(self.payload)
+
+    @property
+    def version(self) -> str:
+        """The name of these weights."""
+        return version_of(self.sha256)
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -91,7 +109,8 @@ class OnlineLearner:
         self._losses: list[float] = []
         self.examples_seen = 0
         self._published = 0
-        self._parent: str | None = None
+        self._draft: Draft | None = None  # the last one made, the next one's parent
+        self._named: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
 
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items of the catalogue; many at once are much cheaper than one by one."""
@@ -138,22 +157,29 @@ class OnlineLearner:
     def checkpoint(self) -> Draft:
         """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""
         full = self._published % FULL_EVERY == 0
-        tensors = extract(self.ranker, self.knowledge, self._touched if full else self._unpublished)
-        payload = encode(tensors, {})
+        touched = self._touched if full else self._unpublished
         draft = Draft(
-            payload=payload,
-            version=version_of(content_hash(payload)),
-            parent=None if full else self._parent,
+            weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full)),
+            parent=None if full or self._draft is None else self._draft.version,
             base=self._base.hash,
             ranks=ranks(self.ranker),
             examples_seen=self.examples_seen,
             metrics={"loss": float(np.mean(self._losses))} if self._losses else {},
         )
-        self._parent = draft.version
+        self._draft = draft
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self._losses.clear()
         return draft
+
+    def _name(self, touched: Mapping[str, set[int]], anew: bool) -> dict[str, set[int]]:
+        """The numbers whose ids a checkpoint must tell: not the base's, nor told since the last full one."""
+        names: dict[str, set[int]] = {}
+        for index, numbers in touched.items():
+            known = set() if anew else self._named[index]
+            names[index] = {n for n in numbers - known if n > len(self._base.ids.get(index, ()))}
+            self._named[index] = known | names[index]
+        return names
 
     def snapshot(self) -> bytes:
         """All trainer state: whoever restores it goes on as if nothing had happened."""
@@ -212,7 +238,7 @@ class OnlineLearner:
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self.examples_seen = state.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
-        self._published, self._parent = 0, None
+        self._published, self._draft = 0, None
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,6 +15,10 @@ Clock = Callable[[], int]
 """Wall-clock milliseconds since the epoch."""
 
 
+Prepare = Callable[[], tuple[Manifest, bytes]]
+"""Makes a checkpoint's manifest and payload; called on the thread that sends them."""
+
+
 class Received(NamedTuple):
     """A label as it came from Kafka."""
 
@@ -76,8 +80,8 @@ class Models(Protocol):
     def ready(self) -> bool:
         """Whether the one before is sent."""
 
-    def publish(self, manifest: Manifest, payload: bytes) -> None:
-        """Begin to send one; an error of the one before is raised."""
+    def publish(self, prepare: Prepare) -> None:
+        """Begin to make and send one; an error of the one before is raised."""
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the last one is sent; False if that takes longer."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from learner.encoding import Encoded
 from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
-from learner.scoring_state import adapter_rank, apply, expected_shapes
+from learner.scoring_state import Numbering, adapter_rank, apply, base_numbering, expected_shapes
 from learner.update import adapted
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
@@ -37,6 +37,7 @@ class _Version:
     name: str | None
     ranker: Ranker
     knowledge: Knowledge
+    numbering: Numbering
     items: Tensor
 
 
@@ -51,7 +52,9 @@ class Scorer:
         self._device = device
         self._knowledge = base.knowledge(embed)
         ranker = base.ranker().to(device)
-        self._frozen = _Version(None, ranker, self._knowledge, _item_vectors(ranker, self._knowledge, device))
+        numbering = base_numbering(self._knowledge, base.ids)
+        items = _item_vectors(ranker, self._knowledge, device)
+        self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
         self._serving = self._frozen
 
     @property
@@ -90,14 +93,14 @@ class Scorer:
         parent = self._parent(manifest, adapter_rank(tensors))
         ranker = _fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
-        apply(ranker, knowledge, tensors)
+        numbering = apply(ranker, knowledge, tensors, parent.numbering)
         items = _item_vectors(ranker, knowledge, self._device)
-        self._serving = _Version(manifest.version, ranker, knowledge, items)
+        self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
 
     def _parent(self, manifest: Manifest, rank: int) -> _Version:
         if manifest.parent is None:
             ranker = adapted(self._base.ranker(), rank, seed=0).to(self._device)
-            return _Version(None, ranker, self._frozen.knowledge, self._frozen.items)
+            return replace(self._frozen, ranker=ranker)
         if manifest.parent != self._serving.name:
             raise CheckpointRefused(
                 f"checkpoint {manifest.version}: expected as its parent the serving version "

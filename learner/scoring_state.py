@@ -1,18 +1,22 @@
 """PURE: what a checkpoint carries: live triplets, and the rows of ids touched since its parent.
 
-Tensor names: `dense.<layer>.<P|lam|Q|live>`, `dense.intercept`, `ids.<index>`, `rows.<table>`,
-`counts.<index>`.
-Rows are keyed by id, not by number, so learner and scorer may number them differently.
+Rows travel under the learner's numbers. The base's ids have the same number everywhere; any other is named
+once, in the first checkpoint since the last full one that carries it, and a scorer keeps what each number
+stands for. Tensor names:
+`dense.<layer>.<P|lam|Q|live>`, `dense.intercept`, `numbers.<index>`, `named.<index>`, `ids.<index>`,
+`rows.<table>`, `steps.<table>`, `counts.<index>`, `powers.<index>`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from learner.adapter import LowRankEmbedding, LowRankLinear, low_rank_layers
+from learner.adapter import LowRankEmbedding, LowRankLayer, LowRankLinear, low_rank_layers
+from learner.compact import dequantise, gaps, halve, numbers_of, pack_ids, quantise, unpack_ids
 from learner.counters import WIDTH, Counters
 from learner.knowledge import Knowledge
 from learner.ranker import TABLES, Ranker
@@ -22,71 +26,149 @@ from schemas.errors import CheckpointRefused
 Touched = Mapping[str, set[int]]
 """Row numbers by index name."""
 
+Numbering = Mapping[str, NDArray[np.int64]]
+"""By index name: the own row that each of the learner's numbers stands for; 0 where it is not known."""
 
-def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched) -> dict[str, Tensor]:
-    """The scoring state of an adapted ranker, on the CPU; weights of rows in half precision, λ in full."""
-    tensors = {"dense.intercept": ranker.heads.intercept.detach().cpu().clone()}
-    layers = low_rank_layers(ranker)
-    for name, layer in layers.items():
-        tensors |= _extract_dense(name, layer)
-    rows = {
-        index: torch.tensor(sorted(touched[index] - {0}), dtype=torch.int64) for index in Vocabulary.NAMES
-    }
-    for index, numbers in rows.items():
-        tensors[f"ids.{index}"] = _pack_ids(
-            [knowledge.vocabulary.index(index).id_of(int(n)) for n in numbers]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Copy:
+    """A copy of the scoring state, which training does not change.
+
+    `numbers` are the rows carried, by index; `names` the ids of those that need naming, by number. `counts`
+    has the counts of the rows carried, and the `totals`.
+    """
+
+    dense: Mapping[str, Tensor]
+    numbers: Mapping[str, Tensor]
+    names: Mapping[str, Mapping[int, str]]
+    rows: Mapping[str, Tensor]
+    counts: Mapping[str, Tensor]
+
+    def not_finite(self) -> list[str]:
+        """Names of the tensors that hold a NaN or an infinity."""
+        every = {**self.dense, **self.rows, **self.counts}
+        return [name for name, tensor in every.items() if not bool(torch.isfinite(tensor).all())]
+
+    def pack(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint: directions and counts in half precision, rows in whole steps."""
+        return (
+            {name: t.half() if name.endswith((".P", ".Q")) else t for name, t in self.dense.items()}
+            | dict(_pack_numbers(self.numbers, self.names))
+            | dict(_pack_rows(self.rows))
+            | dict(_pack_counts(self.counts))
         )
-    for table, index in TABLES.items():
-        layer = layers[table]
-        assert isinstance(layer, LowRankEmbedding)
-        tensors[f"rows.{table}"] = layer.a.detach()[rows[index].to(layer.a.device)].cpu().half()
-    for index, counts in knowledge.counters.tables.items():
-        tensors[f"counts.{index}"] = torch.from_numpy(counts[rows[index].numpy()])
-    tensors["counts.totals"] = torch.from_numpy(knowledge.counters.totals.copy())
-    return tensors
 
 
-def _extract_dense(name: str, layer: LowRankLinear | LowRankEmbedding) -> dict[str, Tensor]:
-    live = (layer.lam.detach() != 0).cpu()
-    kept = {
-        f"dense.{name}.live": live.to(torch.uint8),
-        f"dense.{name}.lam": layer.lam.detach().cpu()[live].clone(),
-        f"dense.{name}.Q": layer.Q.detach().cpu()[live].clone(),
+def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Touched) -> Copy:
+    """Copy the scoring state of an adapted ranker to the CPU. The only part that training must wait for."""
+    layers = low_rank_layers(ranker)
+    numbers = {index: _sorted(touched[index]) for index in Vocabulary.NAMES}
+    dense = {"dense.intercept": ranker.heads.intercept.detach().cpu().clone()}
+    for name, layer in layers.items():
+        dense |= _copy_dense(name, layer)
+    rows = {
+        table: _table(layers, table).a.detach()[numbers[index].to(_table(layers, table).a.device)].cpu()
+        for table, index in TABLES.items()
     }
-    if isinstance(layer, LowRankLinear):
-        kept[f"dense.{name}.P"] = layer.P.detach().cpu()[:, live].contiguous()
-    return kept
+    counters = knowledge.counters
+    counts = {index: torch.from_numpy(t[numbers[index].numpy()]) for index, t in counters.tables.items()}
+    counts["totals"] = torch.from_numpy(counters.totals.copy())
+    names = {
+        index: {number: knowledge.vocabulary.index(index).id_of(number) for number in sorted(unnamed[index])}
+        for index in Vocabulary.NAMES
+    }
+    return Copy(dense=dense, numbers=numbers, names=names, rows=rows, counts=counts)
 
 
 @torch.no_grad()
-def apply(ranker: Ranker, knowledge: Knowledge, tensors: Mapping[str, Tensor]) -> None:
-    """Put an extracted scoring state into an adapted ranker and its knowledge, in place.
+def apply(
+    ranker: Ranker, knowledge: Knowledge, tensors: Mapping[str, Tensor], numbering: Numbering
+) -> Numbering:
+    """Put a checkpoint's tensors into an adapted ranker and its knowledge, in place.
+
+    `numbering` is that of the checkpoint's parent, or `base_numbering`. Returns the checkpoint's own.
 
     Raises:
         CheckpointRefused: a tensor is missing or does not fit.
     """
     try:
         ranker.heads.intercept.copy_(tensors["dense.intercept"])
-        for name, layer in low_rank_layers(ranker).items():
+        layers = low_rank_layers(ranker)
+        for name, layer in layers.items():
             _apply_dense(name, layer, tensors)
-        rows = {index: _rows(knowledge, index, tensors) for index in Vocabulary.NAMES}
+        known = {index: _name(knowledge, index, tensors, numbering[index]) for index in Vocabulary.NAMES}
+        own = {index: known[index][numbers_of(tensors[f"numbers.{index}"]).numpy()] for index in known}
         for table, index in TABLES.items():
-            layer = low_rank_layers(ranker)[table]
-            assert isinstance(layer, LowRankEmbedding)
-            kept = rows[index] > 0
-            values = tensors[f"rows.{table}"][kept].to(layer.a)
-            layer.a[rows[index][kept].to(layer.a.device)] = values
-        for index, counts in knowledge.counters.tables.items():
-            kept = rows[index] > 0
-            counts[rows[index][kept].numpy()] = tensors[f"counts.{index}"][kept].numpy()
-        knowledge.counters.totals[:] = tensors["counts.totals"].numpy()
+            _apply_rows(
+                _table(layers, table), tensors[f"rows.{table}"], tensors[f"steps.{table}"], own[index]
+            )
+        _apply_counts(knowledge.counters, tensors, own)
     except (KeyError, RuntimeError, IndexError) as error:
         raise CheckpointRefused(
             f"checkpoint: expected the tensors of this base's adapter, got {error}"
         ) from error
+    return known
 
 
-def _apply_dense(name: str, layer: LowRankLinear | LowRankEmbedding, tensors: Mapping[str, Tensor]) -> None:
+def base_numbering(knowledge: Knowledge, ids: Mapping[str, Sequence[str]]) -> Numbering:
+    """What the numbers of a base's rows stand for: themselves. `ids` are the base's."""
+    numbering = {}
+    for index in Vocabulary.NAMES:
+        own = np.arange(knowledge.vocabulary.index(index).capacity, dtype=np.int64)
+        own[1 + len(ids.get(index, ())) :] = 0
+        numbering[index] = own
+    return numbering
+
+
+def _sorted(numbers: set[int]) -> Tensor:
+    return torch.tensor(sorted(numbers - {0}), dtype=torch.int64)
+
+
+def _table(layers: Mapping[str, LowRankLayer], name: str) -> LowRankEmbedding:
+    layer = layers[name]
+    assert isinstance(layer, LowRankEmbedding)
+    return layer
+
+
+def _copy_dense(name: str, layer: LowRankLayer) -> dict[str, Tensor]:
+    live = (layer.lam.detach() != 0).cpu()
+    kept = {
+        f"dense.{name}.live": live.to(torch.uint8),
+        f"dense.{name}.lam": layer.lam.detach().cpu()[live],
+        f"dense.{name}.Q": layer.Q.detach().cpu()[live],
+    }
+    if isinstance(layer, LowRankLinear):
+        kept[f"dense.{name}.P"] = layer.P.detach().cpu()[:, live]
+    return kept
+
+
+def _pack_numbers(
+    numbers: Mapping[str, Tensor], names: Mapping[str, Mapping[int, str]]
+) -> Iterator[tuple[str, Tensor]]:
+    for index, rows in numbers.items():
+        yield f"numbers.{index}", gaps(rows)
+        yield f"named.{index}", gaps(torch.tensor(list(names[index]), dtype=torch.int64))
+        yield f"ids.{index}", pack_ids(list(names[index].values()))
+
+
+def _pack_rows(tables: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    for table, rows in tables.items():
+        entries, steps = quantise(rows)
+        yield f"rows.{table}", entries
+        yield f"steps.{table}", steps
+
+
+def _pack_counts(tables: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    for index, counts in tables.items():
+        if index == "totals":
+            yield "counts.totals", counts
+            continue
+        columns, powers = halve(counts)
+        yield f"counts.{index}", columns
+        yield f"powers.{index}", powers
+
+
+def _apply_dense(name: str, layer: LowRankLayer, tensors: Mapping[str, Tensor]) -> None:
     live = tensors[f"dense.{name}.live"].bool().to(layer.lam.device)
     layer.lam.zero_()
     layer.lam[live] = tensors[f"dense.{name}.lam"].to(layer.lam)
@@ -95,20 +177,33 @@ def _apply_dense(name: str, layer: LowRankLinear | LowRankEmbedding, tensors: Ma
         layer.P[:, live] = tensors[f"dense.{name}.P"].to(layer.P)
 
 
-def _rows(knowledge: Knowledge, index: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    ids = _unpack_ids(tensors[f"ids.{index}"])
-    return torch.from_numpy(knowledge.vocabulary.index(index).rows(ids, admit=True).astype(np.int64))
+def _name(
+    knowledge: Knowledge, index: str, tensors: Mapping[str, Tensor], numbering: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The numbering after this checkpoint's names; an id that has no row yet is given one."""
+    named = numbers_of(tensors[f"named.{index}"]).numpy()
+    ids = unpack_ids(tensors[f"ids.{index}"])
+    if len(named) == 0:
+        return numbering
+    known = numbering.copy()
+    known[named] = knowledge.vocabulary.index(index).rows(ids, admit=True)
+    return known
 
 
-def _pack_ids(ids: list[str]) -> Tensor:
-    return torch.frombuffer(bytearray(msgspec.json.encode(ids)), dtype=torch.uint8)
+def _apply_rows(table: LowRankEmbedding, entries: Tensor, steps: Tensor, own: NDArray[np.int64]) -> None:
+    kept = own > 0
+    rows = dequantise(entries, steps)[kept].to(table.a)
+    table.a[torch.from_numpy(own[kept]).to(table.a.device)] = rows
 
 
-def _unpack_ids(packed: Tensor) -> list[str]:
-    try:
-        return msgspec.json.decode(packed.numpy().tobytes(), type=list[str])
-    except msgspec.DecodeError as error:
-        raise CheckpointRefused(f"checkpoint: expected a JSON list of ids, got {error}") from error
+def _apply_counts(
+    counters: Counters, tensors: Mapping[str, Tensor], own: Mapping[str, NDArray[np.int64]]
+) -> None:
+    for index, counts in counters.tables.items():
+        kept = own[index] > 0
+        values = (tensors[f"counts.{index}"].float() * tensors[f"powers.{index}"]).numpy()
+        counts[own[index][kept]] = values[kept]
+    counters.totals[:] = tensors["counts.totals"].numpy()
 
 
 def adapter_rank(tensors: Mapping[str, Tensor]) -> int:
@@ -130,6 +225,10 @@ def expected_shapes(ranker: Ranker) -> dict[str, tuple[int | None, ...]]:
                 f"dense.{name}.live": (None,),
             }
     shapes |= {f"rows.{table}": (None, None) for table in TABLES}
-    shapes |= {f"ids.{index}": (None,) for index in Vocabulary.NAMES}
+    shapes |= {f"steps.{table}": (None,) for table in TABLES}
+    shapes |= {
+        f"{kind}.{index}": (None,) for kind in ("numbers", "named", "ids") for index in Vocabulary.NAMES
+    }
     shapes |= {f"counts.{index}": (None, WIDTH) for index in Counters.NAMES}
+    shapes |= {f"powers.{index}": (WIDTH,) for index in Counters.NAMES}
     return shapes | {"counts.totals": (WIDTH,)}

@@ -3,7 +3,7 @@
 from schemas.record import Record, Ts
 from schemas.trace import Trace
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Snapshot(Record, frozen=True, kw_only=True):

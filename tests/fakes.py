@@ -7,7 +7,8 @@ import torch
 
 from learner import checkpoint
 from learner.online import Draft, Learned
-from learner.ports import ItemChange, Received
+from learner.ports import ItemChange, Prepare, Received
+from learner.scoring_state import Copy
 from schemas.checkpoint import Manifest, Snapshot
 from schemas.evaluation import Evaluation
 from schemas.events import Item
@@ -46,10 +47,9 @@ class FakeOnline:
 
     def checkpoint(self) -> Draft:
         value = float("nan") if self.corrupt.intersection(self.weights) else float(len(self.weights))
-        payload = checkpoint.encode({"weight": torch.tensor([value])}, {})
+        weights = {"weight": torch.tensor([value])}
         return Draft(
-            payload=payload,
-            version=checkpoint.version_of(checkpoint.content_hash(payload)),
+            weights=Copy(dense=weights, numbers={}, names={}, rows={}, counts={}),
             parent=None,
             base="base",
             ranks={},
@@ -103,8 +103,8 @@ class FakeModels:
         self.ready = True
         self.published: list[tuple[Manifest, bytes]] = []
 
-    def publish(self, manifest: Manifest, payload: bytes) -> None:
-        self.published.append((manifest, payload))
+    def publish(self, prepare: Prepare) -> None:
+        self.published.append(prepare())
 
     def wait(self, timeout_s: float) -> bool:
         return self.ready

@@ -243,7 +243,7 @@ def test_a_large_checkpoint_arrives_whole_with_the_time_of_its_publication(
     sink = ModelSink(producer, prefix, FakeClock(now=77))
     payloads = [bytes([n]) * 2_000_000 for n in range(2)]
     for payload in payloads:
-        sink.publish(manifest_of(payload), payload)
+        sink.publish(lambda whole=payload: (manifest_of(whole), whole))
         assert sink.wait(PATIENCE_S)
         assert sink.ready
     assembler = Assembler()

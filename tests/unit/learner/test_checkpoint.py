@@ -64,7 +64,7 @@ def test_equal_weights_have_equal_bytes_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"garbage", b"\xff" * 64])
 def test_bytes_that_are_no_safetensors_are_refused(payload: bytes) -> None:
-    with pytest.raises(CheckpointRefused, match="expected safetensors"):
+    with pytest.raises(CheckpointRefused, match="expected compressed safetensors"):
         checkpoint.decode(payload)
 
 
