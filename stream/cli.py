@@ -16,8 +16,9 @@ COMMANDS = {
     "evaluate": "Replay a log offline, test-then-train, and report metrics per arm.",
     "convert": "Convert a public data set into a log directory.",
     "models": "List and show the checkpoints in the registry.",
+    "dead-letters": "List, show and send again the messages that nobody could use.",
 }
-"""Name → one line of help. The command is `stream.commands.<name>:<name>`."""
+"""Name → one line of help. The command is `stream.commands.<name>:<name>`, a dash an underscore."""
 
 
 class _LazyGroup(click.Group):
@@ -27,7 +28,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"stream.commands.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"stream.commands.{name}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

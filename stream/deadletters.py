@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from schemas.codec import MAX_BYTES
 from schemas.errors import InvalidRecord
+from schemas.trace import LOGGED_AT
 from stream.inbound import Inbound
 
 DETAIL_CHARS = 1_000
@@ -45,6 +46,30 @@ def dead_letter(message: Inbound, error: InvalidRecord) -> DeadLetter:
     return DeadLetter(message.key, value[:MAX_BYTES], headers)
 
 
+OURS = frozenset({"reason", "detail", "topic", "partition", "offset", CUT_HEADER})
+"""The headers that a dead letter adds to those of the message."""
+
+
+def original(letter: DeadLetter, written_ts: int) -> Inbound | None:
+    """The refused message, to be sent again; None where it is not all there, or not ours.
+
+    Its header `logged-at` is the time at which it was refused, in ms, unless it has one already: sent again
+    years later it is still judged by the clock of its day.
+
+    >>> from schemas.errors import Reason
+    >>> bad = Inbound("clicks", 2, 7, b"u", b"{", {"schema": b"9"}, 0)
+    >>> original(dead_letter(bad, InvalidRecord(Reason.SCHEMA_UNSUPPORTED, "9")), 17).headers
+    {'logged-at': b'17', 'schema': b'9'}
+    """
+    entry = refusal(letter.value, letter.headers)
+    if entry is None or CUT_HEADER in letter.headers:
+        return None
+    own = {name: value for name, value in letter.headers.items() if name not in OURS}
+    headers = {LOGGED_AT: b"%d" % written_ts, **own}
+    place = (entry.topic, entry.partition, entry.offset)
+    return Inbound(*place, letter.key, letter.value, headers, written_ts)
+
+
 class Refusal(NamedTuple):
     """A dead letter's index entry: where the message stood, why it was refused, how large it was."""
 
@@ -54,6 +79,11 @@ class Refusal(NamedTuple):
     reason: str
     detail: str
     size: int
+
+    @property
+    def place(self) -> str:
+        """How people name it: topic/partition/offset."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def refusal(value: bytes, headers: Mapping[str, bytes]) -> Refusal | None:

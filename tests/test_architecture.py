@@ -188,7 +188,8 @@ def test_every_command_has_its_file_and_every_file_its_command() -> None:
         for module in modules()
         if module.path.startswith("stream/commands/")
     }
-    assert {stem for stem, names in defined.items() if stem in names} == set(COMMANDS)
+    commands = {name.replace("-", "_") for name in COMMANDS}
+    assert {stem for stem, names in defined.items() if stem in names} == commands
     none_of(
         f"stream/commands/{stem}.py defines {names}"
         for stem, names in defined.items()
