@@ -6,12 +6,13 @@ which triplets live is decided in `learner.allocation`.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from learner.product import low_rank_product
 from schemas.errors import CheckpointRefused, SettingsError
 
 
@@ -41,9 +42,8 @@ class LowRankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out]."""
-        frozen: Tensor = self.base(x)
-        inner = functional.linear(x, self.Q) * (self.scale * self.lam)
-        return frozen + functional.linear(inner, self.P)
+        y = low_rank_product(x, self.base.weight, self.P, self.scale * self.lam, self.Q)
+        return y if self.base.bias is None else y + self.base.bias
 
 
 class LowRankEmbedding(nn.Module):
@@ -68,6 +68,20 @@ class LowRankEmbedding(nn.Module):
         rows = functional.embedding(ids, self.a, padding_idx=self.base.padding_idx, sparse=True)
         frozen: Tensor = self.base(ids)
         return frozen + (rows * self.lam) @ self.Q
+
+
+def together(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Map x [..., in] through linear layers without bias, adapted or not, side by side: [..., Σ out].
+
+    One product instead of one a layer; the P of the layers are laid out as blocks on a diagonal.
+    """
+    adapted = [layer for layer in layers if isinstance(layer, LowRankLinear)]
+    if len(adapted) < len(layers):
+        return torch.cat([layer(x) for layer in layers], -1)
+    weight = torch.cat([layer.base.weight for layer in adapted])
+    P = torch.block_diag(*(layer.P for layer in adapted))  # type: ignore[no-untyped-call]
+    a = torch.cat([layer.scale * layer.lam for layer in adapted])
+    return low_rank_product(x, weight, P, a, torch.cat([layer.Q for layer in adapted]))
 
 
 LowRankLayer = LowRankLinear | LowRankEmbedding

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learner.backbone import causal_backbone
+from learner.backbone import causal_backbone, last_states
 from learner.batching import Batch
 from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
 from learner.features import FEATURES
@@ -74,16 +74,11 @@ class SessionEncoder(nn.Module):
         """Item vectors of the session [B, l, d] and a query vector [B, d] (zero for none) → [B, d].
 
         A start token comes first, so that an empty session has a state too, and carries the query.
-        Right padding needs no mask: attention is causal and the state of the last real token is taken.
         """
         tokens = tokens + self.actions(batch.actions) + self.satisfactions(batch.satisfactions)
         tokens = self.dropout(tokens + self.ages(batch.ages))
         start = (self.start + query).unsqueeze(1)
-        states = self.transformer(
-            inputs_embeds=torch.cat([start, tokens], 1), use_cache=False
-        ).last_hidden_state
-        last: Tensor = states[torch.arange(len(tokens), device=tokens.device), batch.lengths]
-        return last
+        return last_states(self.transformer, torch.cat([start, tokens], 1), batch.lengths)
 
 
 class Heads(nn.Module):

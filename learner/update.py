@@ -71,7 +71,9 @@ class Updater:
         rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
         skip = {id(parameter) for parameter in rows}
         self._dense = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
-        self._adam = torch.optim.AdamW(self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0)
+        self._adam = torch.optim.AdamW(
+            self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        )
         self._adagrad = torch.optim.Adagrad(rows, lr=settings.row_step, initial_accumulator_value=0.1)
         triplets = sum(layer.lam.numel() for layer in self._layers.values())
         target = sum(min(layer.lam.numel(), settings.mean_rank) for layer in self._layers.values())
