@@ -6,8 +6,7 @@ become what labels use, from a horizon after the epoch's end on. A successor tha
 and is given again every message since the newest of them, gives the same labels.
 """
 
-from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -21,7 +20,8 @@ class Learned(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """Return all that was learned, as msgspec-encodable builtins."""
 
-    def restore(self, state: dict[str, Any]) -> None:
+    @classmethod
+    def restore(cls, state: dict[str, Any], /) -> Self:
         """Go on from a snapshot."""
 
 
@@ -49,7 +49,8 @@ class Evidence(Generic[E]):
     >>> class Sum:
     ...     total = 0
     ...     def snapshot(self): return {"total": self.total}
-    ...     def restore(self, state): self.total = state["total"]
+    ...     @classmethod
+    ...     def restore(cls, state): (sum := cls()).total = state["total"]; return sum
     >>> evidence = Evidence(Sum, epoch_ms=100, horizon_ms=50)
     >>> evidence.growing(ts=20).total += 5
     >>> evidence.seal(0)
@@ -57,15 +58,15 @@ class Evidence(Generic[E]):
     (0, 5, None)
     """
 
-    def __init__(self, new: Callable[[], E], epoch_ms: int, horizon_ms: int) -> None:
+    def __init__(self, kind: type[E], epoch_ms: int, horizon_ms: int) -> None:
         """`horizon_ms` after an epoch's end its seal takes effect, when it was surely made."""
-        self._new = new
+        self._kind = kind
         self._epoch_ms = epoch_ms
         self._horizon_ms = horizon_ms
-        self._growing = new()
+        self._growing = kind()
         self._sealed = -1
         self._seals: list[Seal] = []
-        self._visible: list[_Visible[E]] = [_Visible(-(2**62), new())]
+        self._visible: list[_Visible[E]] = [_Visible(-(2**62), kind())]
         self._from_ts = 0
         self._untaken = False
 
@@ -131,9 +132,7 @@ class Evidence(Generic[E]):
 
     def _read(self, seal: Seal) -> E:
         """Read a seal back, always: so it is the same to the one that made it and to a successor."""
-        estimates = self._new()
-        estimates.restore(msgspec.msgpack.decode(seal.state))
-        return estimates
+        return self._kind.restore(msgspec.msgpack.decode(seal.state))
 
     def _forget(self, before: int) -> None:
         """Let go of the seals that no label from `before` on would use."""

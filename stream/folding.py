@@ -13,7 +13,8 @@ from stream import sessions as session
 from stream.dedup import Seen
 from stream.estimates import Estimates
 from stream.evidence import Evidence
-from stream.labeling import JoinSettings, Labeler
+from stream.join_settings import JoinSettings
+from stream.labeling import Labeler
 from stream.sessions import SessionState
 from stream.slates import Durations
 from stream.watermark import Watermark

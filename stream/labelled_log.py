@@ -5,7 +5,7 @@ from pathlib import Path
 
 from schemas.events import Item
 from schemas.labels import LabeledSlate
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.logs import between, read_events
 from stream.prequential.observer import Observer
 

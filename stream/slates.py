@@ -7,28 +7,24 @@ import msgspec
 
 from schemas.events import Click, Impression, ShownItem
 from schemas.labels import LabeledSlate, Outcome, Session
-from stream.satisfaction import satisfaction
+from stream import outcomes
+from stream.estimates import Estimates
+from stream.join_settings import Rules
+from stream.outcomes import Engagement
 
 Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
 
 
-class Engagement(msgspec.Struct):
-    """What a user did with one item of the slate, so far."""
-
-    clicked: bool = False
-    dwell_ms: float | None = None
-    feedback: dict[str, float] = {}
-
-
 class Slate(msgspec.Struct):
     """A slate from its arrival until it is forgotten; mutated in place by the functions below.
 
-    Revisions are numbered so that no order of arrival can change them: the clicks, in click order, from 0;
-    the final one by the number of items, which no click can reach; corrections after it. There are gaps.
+    Revisions are numbered so that no order of arrival can change them. Of n items: the clicks, in click
+    order, from 0; quick negatives, in the order of the clicks that prove them, from n; the final one 2n;
+    corrections after it. There are gaps.
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
-    is what had arrived of the session when the first click did.
+    is what had arrived of the session when the first click did. `lowest` is the position of the lowest click.
     """
 
     impression: Impression
@@ -37,6 +33,9 @@ class Slate(msgspec.Struct):
     closed_ts: int | None = None
     told: list[str] = []
     engagements: dict[str, Engagement] = {}
+    lowest: int = -1
+    passed: list[str] = []
+    proofs: int = 0
     corrections: int = 0
 
     @property
@@ -44,9 +43,12 @@ class Slate(msgspec.Struct):
         """What the user's next slate replaces this one by: user and surface."""
         return self.impression.user_id, self.impression.surface
 
-    def shows(self, item_id: str) -> bool:
-        """Whether the item was on the slate."""
-        return any(shown.item_id == item_id for shown in self.impression.items)
+    def place(self, item_id: str) -> ShownItem | None:
+        """Where the item stands, first; None if it was not on the slate."""
+        for shown in self.impression.items:
+            if shown.item_id == item_id:
+                return shown
+        return None
 
 
 def tell_click(slate: Slate, click: Click, session: Session) -> LabeledSlate | None:
@@ -54,19 +56,23 @@ def tell_click(slate: Slate, click: Click, session: Session) -> LabeledSlate | N
 
     Its session is what had arrived by now; the final revision's is exact.
     """
-    if click.item_id in slate.told or not slate.shows(click.item_id):
+    shown = slate.place(click.item_id)
+    if shown is None or click.item_id in slate.told:
         return None
     slate.told.append(click.item_id)
-    shown = next(shown for shown in slate.impression.items if shown.item_id == click.item_id)
-    outcome = _outcome(shown, Engagement(clicked=True), None, final=False)
-    return _revision(slate, len(slate.told) - 1, click.ts, session, [outcome])
+    return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown)])
 
 
-def engage(slate: Slate, item_id: str, kind: str, value: float) -> bool:
+def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> bool:
     """Take a click, a dwell (ms, the longest counts) or feedback into account; return whether it is news."""
-    known = slate.engagements.setdefault(item_id, Engagement())
+    known = slate.engagements.get(shown.item_id)
+    if known is None:
+        known = slate.engagements[shown.item_id] = Engagement()
     if kind == "click":
-        news, known.clicked = not known.clicked, True
+        news = known.clicked_ts is None
+        if news:
+            known.clicked_ts = ts
+            slate.lowest = max(slate.lowest, shown.position)
     elif kind == "dwell":
         news = known.dwell_ms is None or value > known.dwell_ms
         known.dwell_ms = value if news else known.dwell_ms
@@ -76,52 +82,77 @@ def engage(slate: Slate, item_id: str, kind: str, value: float) -> bool:
     return news
 
 
-def close(slate: Slate, ts: int, durations: Durations) -> LabeledSlate:
+def pass_over(
+    slate: Slate, clicked: ShownItem, ts: int, rules: Rules, learned: Estimates
+) -> LabeledSlate | None:
+    """Return the revision that tells of the items above a click: seen, and passed over (Joachims 2002).
+
+    None if there is nothing new to tell. What the user did anything with is left to the final revision.
+    """
+    shown, known = slate.impression, slate.engagements
+    above = [
+        item
+        for item in distinct(slate)
+        if item.position < clicked.position and item.item_id not in known and item.item_id not in slate.passed
+    ]
+    if not above:
+        return None
+    slate.passed += (item.item_id for item in above)
+    slate.proofs += 1
+    negatives = [outcomes.skipped(item, rules, learned, shown.surface, ts - shown.ts) for item in above]
+    return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
+
+
+def close(slate: Slate, ts: int, durations: Durations, rules: Rules, learned: Estimates) -> LabeledSlate:
     """Return the final revision, which decides every item, as of event time `ts`."""
     slate.closed_ts = ts
-    distinct: dict[str, ShownItem] = {}
-    for shown in slate.impression.items:
-        distinct.setdefault(shown.item_id, shown)
-    outcomes = [_final(slate, shown, durations) for shown in distinct.values()]
-    return _revision(slate, len(slate.impression.items), ts, slate.session, outcomes)
+    decided = [_final(slate, item, durations, rules, learned) for item in distinct(slate)]
+    return _revision(slate, 2 * len(slate.impression.items), ts, slate.session, decided)
 
 
-def correct(slate: Slate, item_id: str, ts: int, durations: Durations) -> LabeledSlate:
+def correct(
+    slate: Slate, shown: ShownItem, ts: int, durations: Durations, rules: Rules, learned: Estimates
+) -> LabeledSlate:
     """Return a revision of one item that was heard of after the slate was closed."""
     slate.corrections += 1
-    shown = next(shown for shown in slate.impression.items if shown.item_id == item_id)
-    revision = len(slate.impression.items) + slate.corrections
-    return _revision(slate, revision, ts, slate.session, [_final(slate, shown, durations)])
+    revision = 2 * len(slate.impression.items) + slate.corrections
+    return _revision(slate, revision, ts, slate.session, [_final(slate, shown, durations, rules, learned)])
 
 
-def _final(slate: Slate, shown: ShownItem, durations: Durations) -> Outcome:
+def distinct(slate: Slate) -> Iterable[ShownItem]:
+    """The items of a slate, each where it stands first."""
+    items = slate.impression.items
+    if len(items) == 1:
+        return items
+    first: dict[str, ShownItem] = {}
+    for item in items:
+        first.setdefault(item.item_id, item)
+    return first.values()
+
+
+def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates) -> None:
+    """Learn from a slate that nothing can change any more."""
+    shown, known = slate.impression, slate.engagements
+    plays = rules.plays(shown.surface)
+    clicks: list[tuple[ShownItem, int | None]] = []
+    for item in distinct(slate):
+        done = known.get(item.item_id)
+        clicked_ts = None if done is None else done.clicked_ts
+        clicks.append((item, None if clicked_ts is None else max(0, clicked_ts - shown.ts)))
+        if done is not None and done.dwell_ms is not None and (clicked_ts is not None or plays):
+            growing.fold_stay(done.dwell_ms, durations(item.item_id), shown.surface)
+    growing.fold_slate(shown.surface, clicks)
+
+
+def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, learned: Estimates) -> Outcome:
     known = slate.engagements.get(shown.item_id)
-    if known is None:
-        return _outcome(shown, _IGNORED, None, final=True)
-    pleased = None
-    if known.dwell_ms is not None:
-        pleased = satisfaction(known.dwell_ms, durations(shown.item_id))
-    return _outcome(shown, known, pleased, final=True)
-
-
-_IGNORED = Engagement()
-
-
-def _outcome(shown: ShownItem, known: Engagement, pleased: float | None, *, final: bool) -> Outcome:
-    return Outcome(
-        item_id=shown.item_id,
-        position=shown.position,
-        propensity=shown.propensity,
-        clicked=known.clicked,
-        dwell_ms=known.dwell_ms,
-        satisfaction=pleased,
-        feedback=dict(known.feedback),
-        final=final,
-    )
+    duration_ms = None if known is None or known.dwell_ms is None else durations(shown.item_id)
+    surface = slate.impression.surface
+    return outcomes.final(shown, known, rules, learned, surface, duration_ms, lowest=slate.lowest)
 
 
 def _revision(
-    slate: Slate, revision: int, observed_ts: int, session: Session | None, outcomes: Iterable[Outcome]
+    slate: Slate, revision: int, observed_ts: int, session: Session | None, decided: list[Outcome]
 ) -> LabeledSlate:
     shown = slate.impression
     return LabeledSlate(
@@ -136,5 +167,5 @@ def _revision(
         context=shown.context,
         session=session or Session(),
         slate=[item.item_id for item in shown.items],
-        outcomes=list(outcomes),
+        outcomes=decided,
     )

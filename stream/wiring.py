@@ -33,7 +33,7 @@ from stream.engine import data_dir, faust_app
 from stream.evaluator import Evaluator
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.labeller import Labeller
 from stream.listener import Listener
 from stream.metrics import Metrics

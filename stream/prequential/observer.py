@@ -6,7 +6,7 @@ from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
 from stream.folding import PartitionFold
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.sessions import SessionState, as_of
 
 _TOPICS: dict[type[UserEvent], str] = {

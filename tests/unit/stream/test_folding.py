@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.labels import LabeledSlate, Session
 from stream.folding import PartitionFold
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from tests.makers import click, dwell, feedback, impression, search
 from tests.synthetic import Habits, log, topic_of, world
 

@@ -4,7 +4,8 @@ from schemas.labels import Session
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.feedback_slates import feedback_id
-from stream.labeling import JoinSettings, Labeler
+from stream.join_settings import JoinSettings, Rules
+from stream.labeling import Labeler
 from tests.makers import click, dwell, feedback, impression, search
 
 WINDOW = 1_000
@@ -13,8 +14,13 @@ END = 10**9
 
 @pytest.fixture
 def labeler():
-    evidence = Evidence(Estimates, WINDOW, WINDOW)
-    return Labeler(JoinSettings(WINDOW, 10), lambda *_: Session(), lambda item_id: None, evidence)
+    return new()
+
+
+def new(**settings):
+    join = JoinSettings(WINDOW, 10, **settings)
+    evidence = Evidence(Estimates, join.epoch_ms, join.horizon_ms)
+    return Labeler(join, lambda *_: Session(), lambda item_id: None, evidence)
 
 
 def told(label):
@@ -30,9 +36,10 @@ def test_a_click_leaves_at_once_and_the_rest_when_the_window_ends(labeler):
     first, second = fold(labeler, impression("r", 0), click("r", 5, "b"), click("r", 9, "a"))
     assert (told(first), told(second)) == ((0, 5, {"b": True}), (1, 9, {"a": True}))
     assert not first.outcomes[0].final
-    assert labeler.advance(WINDOW - 1) == []
+    (passed,) = labeler.advance(WINDOW - 1)
+    assert told(passed) == (3, 5, {"a": False})
     (final,) = labeler.advance(WINDOW)
-    assert told(final) == (3, WINDOW, {"a": True, "b": True, "c": False})
+    assert told(final) == (6, WINDOW, {"a": True, "b": True, "c": False})
     assert all(outcome.final for outcome in final.outcomes)
     assert labeler.advance(END) == []
 
@@ -47,7 +54,7 @@ def test_dwell_and_feedback_refine_the_final_revision(labeler):
     fold(labeler, feedback("like", 30, request_id="r"), dwell("r", 40, 1_800, "b"))
     (final,) = labeler.advance(END)
     a, b, c = final.outcomes
-    assert (a.clicked, a.dwell_ms, a.satisfaction, a.feedback) == (True, 9_000, 0.5, {"like": 1.0})
+    assert (a.clicked, a.dwell_ms, a.satisfaction, a.feedback) == (True, 9_000, 1.0, {"like": 1.0})
     assert (b.clicked, b.satisfaction) == (False, 0.1)  # autoplay
     assert (c.dwell_ms, c.satisfaction) == (None, None)
 
@@ -59,8 +66,8 @@ def test_what_comes_after_the_end_corrects(labeler):
     fold(labeler, dwell("r", WINDOW + 9, 18_000), dwell("r", WINDOW + 10, 100))
     first, second = labeler.advance(WINDOW + 100)
     assert told(at_once) == (0, WINDOW + 5, {"a": True})
-    assert told(first) == (4, WINDOW + 5, {"a": True})
-    assert told(second) == (5, WINDOW + 9, {"a": True})
+    assert told(first) == (7, WINDOW + 5, {"a": True})
+    assert told(second) == (8, WINDOW + 9, {"a": True})
     assert second.outcomes[0].satisfaction == 1
     assert second.outcomes[0].final
 
@@ -68,8 +75,8 @@ def test_what_comes_after_the_end_corrects(labeler):
 def test_a_click_as_the_slate_ends_is_a_correction_whenever_it_arrives(labeler):
     fold(labeler, impression("r", 0), click("r", WINDOW))
     final, correction = labeler.advance(END)
-    assert told(final) == (3, WINDOW, {"a": False, "b": False, "c": False})
-    assert told(correction) == (4, WINDOW, {"a": True})
+    assert told(final) == (6, WINDOW, {"a": False, "b": False, "c": False})
+    assert told(correction) == (7, WINDOW, {"a": True})
 
 
 def test_a_click_that_arrives_before_its_impression_waits_for_it(labeler):
@@ -98,7 +105,7 @@ def test_a_late_impression_still_gets_its_final_revision(labeler):
     labeler.advance(600)
     fold(labeler, click("late", 450), impression("late", 400))
     (final,) = labeler.advance(600)
-    assert told(final) == (3, 500, {"a": True, "b": False, "c": False})
+    assert told(final) == (6, 500, {"a": True, "b": False, "c": False})
 
 
 def test_a_second_click_and_a_repeated_impression_tell_nothing_new(labeler):
@@ -148,3 +155,67 @@ def test_everything_is_forgotten_in_time(labeler):
     assert len(labeler) > 0
     labeler.advance(3 * WINDOW)  # the end of the corrections of the first epoch
     assert len(labeler) == 0
+
+
+def test_what_stands_above_a_click_was_passed_over():
+    labeler = new()
+    fold(labeler, impression("r", 0, "abcd"), dwell("r", 1, 10, "a"), click("r", 5, "c"), click("r", 9, "d"))
+    first, final = labeler.advance(END)
+    assert told(first) == (4, 5, {"b": False})  # of a, something is known; c was clicked itself
+    assert told(final) == (8, WINDOW, {"a": False, "b": False, "c": True, "d": True})
+    assert not first.outcomes[0].final
+
+
+def test_quick_negatives_can_be_left_to_the_end():
+    labeler = new(rules=Rules(refinements=frozenset()))
+    fold(labeler, impression("r", 0), click("r", 5, "c"))
+    assert [told(label)[0] for label in labeler.advance(END)] == [6]
+
+
+def test_surfaces_have_their_own_windows():
+    labeler = new(windows={"search": 3 * WINDOW})
+    fold(labeler, impression("r", 0), impression("s", 0, surface="search"))
+    assert [(label.request_id, label.observed_ts) for label in labeler.advance(END)] == [
+        ("r", WINDOW),
+        ("s", 3 * WINDOW),
+    ]
+
+
+def test_a_dwell_without_a_click_tells_something_only_where_items_play_by_themselves():
+    labeler = new(rules=Rules(autoplay=frozenset({"feed"})))
+    for surface in ("feed", "list"):
+        fold(labeler, impression(surface, 0, surface=surface), dwell(surface, 5, 9_000))
+    finals = {label.surface: label.outcomes[0] for label in labeler.advance(END)}
+    assert {surface: (o.dwell_ms, o.satisfaction) for surface, o in finals.items()} == {
+        "feed": (9_000, 0.5),
+        "list": (9_000, None),
+    }
+
+
+def test_a_click_that_was_regretted_weighs_little():
+    labeler = new(rules=Rules(bounce_weight=0.2))
+    fold(labeler, impression("r", 0), click("r", 5), dwell("r", 6, 500), click("r", 7, "b"))
+    *_, final = labeler.advance(END)
+    assert [(o.clicked, o.satisfaction and o.satisfaction < 0.1, o.weight) for o in final.outcomes] == [
+        (True, True, 0.2),
+        (True, None, 1.0),
+        (False, None, 1.0),
+    ]
+
+
+def test_what_the_user_says_outweighs_the_stay_unless_it_is_switched_off():
+    for refinements, expected in ((frozenset({"feedback"}), 0.0), (frozenset(), 1.0)):
+        labeler = new(rules=Rules(refinements=refinements))
+        fold(labeler, impression("r", 0), dwell("r", 5, 18_000), feedback("hide", 6, request_id="r"))
+        (final,) = labeler.advance(END)
+        assert final.outcomes[0].satisfaction == expected
+
+
+def test_satisfaction_is_learned_from_epochs_that_are_over():
+    labeler = new(rules=Rules(refinements=frozenset({"satisfaction"})))
+    for n in range(60):  # all stay for 2 to 4 s; after some epochs, 4 s are long
+        fold(labeler, impression(f"r{n}", 500 * n), dwell(f"r{n}", 500 * n + 1, 2_000 + 500 * (n % 5)))
+    outcomes = [label.outcomes[0] for label in labeler.advance(END)]
+    first, *_, last = (outcome.satisfaction for outcome in outcomes if outcome.dwell_ms == 4_000)
+    assert first == pytest.approx(4 / 18)
+    assert last > 0.6

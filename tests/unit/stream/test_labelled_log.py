@@ -2,7 +2,7 @@
 
 from schemas.events import Item
 from schemas.topics import USER_EVENTS
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.labelled_log import read_labels
 from stream.logs import write_log
 from tests.synthetic import log, topic_of, world

@@ -7,7 +7,7 @@ from schemas.events import Click, Impression, ShownItem, UserEvent
 from schemas.labels import LabeledSlate
 from schemas.trace import HEADER, Trace
 from stream.folding import PartitionFold
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.labeller import Labeller
 from stream.metrics import Metrics
 from stream.outbox import Outbox, Sent

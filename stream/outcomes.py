@@ -1,0 +1,92 @@
+"""PURE: what became of one shown item, in the terms of a label."""
+
+import msgspec
+
+from schemas.events import ShownItem
+from schemas.labels import Outcome
+from schemas.opinions import decisive
+from stream.estimates import Estimates
+from stream.join_settings import Rules
+from stream.satisfaction import is_bounce, satisfaction
+
+
+class Engagement(msgspec.Struct):
+    """What a user did with one item of the slate, so far; `clicked_ts` is of the first click."""
+
+    clicked_ts: int | None = None
+    dwell_ms: float | None = None
+    feedback: dict[str, float] = {}
+
+
+def final(
+    shown: ShownItem,
+    known: Engagement | None,
+    rules: Rules,
+    learned: Estimates,
+    surface: str,
+    duration_ms: float | None,
+    *,
+    lowest: int,
+) -> Outcome:
+    """Return the outcome when all is known.
+
+    Args:
+        shown: the item.
+        known: what the user did with it.
+        rules: how to judge.
+        learned: the estimates in effect.
+        surface: where it was shown.
+        duration_ms: its length, if known.
+        lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
+            looked at what is above (the cascade of Craswell et al., WSDM 2008).
+    """
+    if known is None:
+        seen = 1.0
+        if shown.position > lowest and "examination" in rules.refinements:
+            seen = learned.examined(surface, shown.position)
+        return Outcome(
+            item_id=shown.item_id,
+            position=shown.position,
+            propensity=shown.propensity,
+            examined=seen,
+            final=True,
+        )
+    clicked = known.clicked_ts is not None
+    pleased = _satisfaction(known, rules, learned, surface, duration_ms)
+    return Outcome(
+        item_id=shown.item_id,
+        position=shown.position,
+        propensity=shown.propensity,
+        clicked=clicked,
+        dwell_ms=known.dwell_ms,
+        satisfaction=pleased,
+        feedback=dict(known.feedback),
+        weight=rules.bounce_weight if is_bounce(clicked, pleased) else 1.0,
+        final=True,
+    )
+
+
+def clicked(shown: ShownItem) -> Outcome:
+    """Return the outcome of an item that was just clicked; how it pleased is not known yet."""
+    return Outcome(item_id=shown.item_id, position=shown.position, propensity=shown.propensity, clicked=True)
+
+
+def skipped(shown: ShownItem, rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> Outcome:
+    """Return the outcome of an item that the user passed over, `elapsed_ms` after the impression."""
+    weight = 1.0
+    if "delays" in rules.refinements:
+        weight = learned.negative_weight(surface, elapsed_ms)
+    return Outcome(item_id=shown.item_id, position=shown.position, propensity=shown.propensity, weight=weight)
+
+
+def _satisfaction(
+    known: Engagement, rules: Rules, learned: Estimates, surface: str, duration_ms: float | None
+) -> float | None:
+    """What the user said, else the stay; that without a click only where items play by themselves."""
+    if known.feedback and "feedback" in rules.refinements:
+        return decisive(known.feedback)
+    if known.dwell_ms is None or (known.clicked_ts is None and not rules.plays(surface)):
+        return None
+    if "satisfaction" in rules.refinements:
+        return learned.satisfaction.of(known.dwell_ms, duration_ms, surface)
+    return satisfaction(known.dwell_ms, duration_ms)
