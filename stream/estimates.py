@@ -33,10 +33,7 @@ class Estimates:
         """Return every part's snapshot by its name."""
         return {"slates": self.slates, "satisfaction": self.satisfaction.snapshot()}
 
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> "Estimates":
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot."""
-        estimates = cls()
-        estimates.slates = state["slates"]
-        estimates.satisfaction = Satisfaction.restore(state["satisfaction"])
-        return estimates
+        self.slates = state["slates"]
+        self.satisfaction.restore(state["satisfaction"])

@@ -6,7 +6,7 @@ become what labels use, from a horizon after the epoch's end on. A successor tha
 and is given again every message since the newest of them, gives the same labels.
 """
 
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -20,8 +20,7 @@ class Learned(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """Return all that was learned, as msgspec-encodable builtins."""
 
-    @classmethod
-    def restore(cls, state: dict[str, Any], /) -> Self:
+    def restore(self, state: dict[str, Any], /) -> None:
         """Go on from a snapshot."""
 
 
@@ -49,8 +48,7 @@ class Evidence(Generic[E]):
     >>> class Sum:
     ...     total = 0
     ...     def snapshot(self): return {"total": self.total}
-    ...     @classmethod
-    ...     def restore(cls, state): (sum := cls()).total = state["total"]; return sum
+    ...     def restore(self, state): self.total = state["total"]
     >>> evidence = Evidence(Sum, epoch_ms=100, horizon_ms=50)
     >>> evidence.growing(ts=20).total += 5
     >>> evidence.seal(0)
@@ -132,7 +130,9 @@ class Evidence(Generic[E]):
 
     def _read(self, seal: Seal) -> E:
         """Read a seal back, always: so it is the same to the one that made it and to a successor."""
-        return self._kind.restore(msgspec.msgpack.decode(seal.state))
+        estimates = self._kind()
+        estimates.restore(msgspec.msgpack.decode(seal.state))
+        return estimates
 
     def _forget(self, before: int) -> None:
         """Let go of the seals that no label from `before` on would use."""
