@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from learner.catalogue import Embed
+from learner.catalogue import Embed, Keys
 from learner.knowledge import Knowledge
 from learner.ranker import TABLES, Ranker, RankerSettings
 from schemas.errors import BaseError
@@ -29,7 +29,7 @@ class Base:
 
     settings: RankerSettings
     text_encoder: str
-    keys: tuple[str, ...]
+    keys: Keys
     ids: Mapping[str, Sequence[str]]
     weights: Mapping[str, Tensor]
     counts: Mapping[str, NDArray[np.floating]]
@@ -42,7 +42,7 @@ class Base:
         described = {
             "settings": asdict(self.settings),
             "text_encoder": self.text_encoder,
-            "keys": self.keys,
+            "keys": asdict(self.keys),
             "ids": {name: list(ids) for name, ids in self.ids.items()},
         }
         payload: bytes = save(tensors, metadata={"base": json.dumps(described, ensure_ascii=False)})
@@ -110,8 +110,12 @@ def load_base(directory: Path) -> Base:
     return Base(
         settings=RankerSettings(**described["settings"]),
         text_encoder=described["text_encoder"],
-        keys=tuple(described["keys"]),
+        keys=_keys(described["keys"]),
         ids=described["ids"],
         weights={name: tensor for name, tensor in tensors.items() if not name.startswith(_COUNTS)},
         counts=counts,
     )
+
+
+def _keys(described: Mapping[str, Sequence[str]]) -> Keys:
+    return Keys(**{field: tuple(keys) for field, keys in described.items()})

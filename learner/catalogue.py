@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +14,37 @@ from schemas.record import Scalar
 TAG_SLOTS = 4
 KEY_SLOTS = 4
 SLOTS = TAG_SLOTS + KEY_SLOTS
+NUMBER_SLOTS = 4
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
-class Catalogue:
-    """Items by row: text vectors [n, width], attribute rows [n, SLOTS], log-duration and birth [n].
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The attributes that have a slot each, so that a slot means the same for every item.
 
-    The first TAG_SLOTS attribute slots hold tags, the others the values of `keys`, one slot a key, so
-    that a slot means the same for every item. Row 0, the unknown item, has no text and no attributes.
+    `names` have values that are names, even where a whole number names it; `numbers` are measured: floats.
     """
 
-    def __init__(self, vocabulary: Vocabulary, keys: Sequence[str], width: int, embed: Embed) -> None:
+    names: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """Items by row: text vectors [n, width], attribute rows [n, SLOTS], numbers [n, NUMBER_SLOTS], and so on.
+
+    The first TAG_SLOTS attribute slots hold tags, the others the values of `keys.names`. A number that an
+    item does not have is 0. Row 0, the unknown item, has no text and no attributes.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, keys: Keys, width: int, embed: Embed) -> None:
         self._vocabulary = vocabulary
         self._embed = embed
-        self.keys = tuple(keys)[:KEY_SLOTS]
+        self.keys = keys
         capacity = vocabulary.items.capacity
         self.text = np.zeros((capacity, width), np.float32)
         self.attributes = np.zeros((capacity, SLOTS), np.int32)
+        self.numbers = np.zeros((capacity, NUMBER_SLOTS), np.float32)
         self.log_duration = np.zeros(capacity, np.float32)
         self.created_ts = np.zeros(capacity, np.float64)
         self.known = np.zeros(capacity, np.bool_)
@@ -47,6 +61,7 @@ class Catalogue:
     def _put_one(self, row: int, item: Item, vector: NDArray[np.float32]) -> None:
         self.text[row] = vector
         self.attributes[row] = self._slots(item)
+        self.numbers[row] = self._numbers(item)
         self.log_duration[row] = np.log1p((item.duration_ms or 0.0) / 1000)
         self.created_ts[row] = item.created_ts or 0
         self.known[row] = True
@@ -56,10 +71,17 @@ class Catalogue:
         slots = np.zeros(SLOTS, np.int32)
         for slot, tag in enumerate(item.tags[:TAG_SLOTS]):
             slots[slot] = admit(f"tag={tag}")
-        for slot, key in enumerate(self.keys, start=TAG_SLOTS):
+        for slot, key in enumerate(self.keys.names, start=TAG_SLOTS):
             if key in item.attributes:
                 slots[slot] = admit(f"{key}={item.attributes[key]}")
         return slots
+
+    def _numbers(self, item: Item) -> NDArray[np.float32]:
+        numbers = np.zeros(NUMBER_SLOTS, np.float32)
+        for slot, key in enumerate(self.keys.numbers):
+            value = item.attributes.get(key)
+            numbers[slot] = value if isinstance(value, float) else 0.0
+        return numbers
 
     def remove(self, item_id: str) -> None:
         """Take an item out of the candidates; what was learned of it stays."""
@@ -87,8 +109,20 @@ def _is_word(value: Scalar) -> bool:
     return isinstance(value, str) and any(letter.isalpha() for letter in value)
 
 
-def frequent_keys(items: Iterable[Item]) -> tuple[str, ...]:
-    """The KEY_SLOTS attribute keys that most items have, by name where equal."""
-    counts = Counter(key for item in items for key in item.attributes)
-    ranked = sorted(counts, key=lambda key: (-counts[key], key))
-    return tuple(sorted(ranked[:KEY_SLOTS]))
+def frequent_keys(items: Iterable[Item]) -> Keys:
+    """The keys that most items have, as many as have slots; by name where equal.
+
+    >>> film = Item(item_id="i", ts=0, title="", attributes={"year": 1995, "share": 0.5})
+    >>> frequent_keys([film])
+    Keys(names=('year',), numbers=('share',))
+    """
+    names: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    for item in items:
+        for key, value in item.attributes.items():
+            (numbers if isinstance(value, float) else names)[key] += 1
+    return Keys(names=_most_frequent(names, KEY_SLOTS), numbers=_most_frequent(numbers, NUMBER_SLOTS))
+
+
+def _most_frequent(counts: Counter[str], most: int) -> tuple[str, ...]:
+    return tuple(sorted(sorted(counts, key=lambda key: (-counts[key], key))[:most]))

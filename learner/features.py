@@ -7,7 +7,7 @@ change of architecture (design 04).
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.catalogue import KEY_SLOTS, TAG_SLOTS, Catalogue
+from learner.catalogue import KEY_SLOTS, NUMBER_SLOTS, TAG_SLOTS, Catalogue
 from learner.counters import RATES, Counters
 from schemas.labels import Session
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 USER = 14
-ITEM = RATES * (3 + KEY_SLOTS) + 3
+ITEM = RATES * (3 + KEY_SLOTS) + 3 + NUMBER_SLOTS
 MATCH = 6 + KEY_SLOTS
 FEATURES = USER + 2 + ITEM + MATCH
 """Width F of the fast features."""
@@ -109,7 +109,7 @@ def clock(ts: int) -> Floats:
 
 
 def item_features(catalogue: Catalogue, counters: Counters, context: int, rows: Ints, ts: int) -> Floats:
-    """Rates of the context, the items and their attributes; duration, age; float32 [n, ITEM].
+    """Rates of the context, the items and their attributes; duration, age, numbers; float32 [n, ITEM].
 
     Tags are averaged, since they have no order; every attribute key has columns of its own.
     """
@@ -122,7 +122,8 @@ def item_features(catalogue: Catalogue, counters: Counters, context: int, rows: 
     age = np.where(created > 0, np.log1p(np.maximum(ts - created, 0) / 86_400_000), 0.0)
     item = np.stack([catalogue.log_duration[rows], age, catalogue.known[rows]], 1)
     own = np.concatenate([rates[:, :2], rates[:, 2 + TAG_SLOTS :]], axis=1)
-    return np.concatenate([own.reshape(len(rows), -1), tags, item], axis=1, dtype=np.float32)
+    parts = [own.reshape(len(rows), -1), tags, item, catalogue.numbers[rows]]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def match_features(catalogue: Catalogue, touched: Ints, satisfaction: Floats, rows: Ints) -> Floats:

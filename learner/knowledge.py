@@ -6,7 +6,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.catalogue import Catalogue, Embed
+from learner.catalogue import Catalogue, Embed, Keys
 from learner.counters import Counters
 from learner.encoding import Encoder
 from learner.ranker import RankerSettings
@@ -19,7 +19,7 @@ class Knowledge:
     def __init__(
         self,
         settings: RankerSettings,
-        keys: Sequence[str],
+        keys: Keys,
         embed: Embed,
         ids: Mapping[str, Sequence[str]] | None = None,
         counts: Mapping[str, NDArray[np.float32]] | None = None,

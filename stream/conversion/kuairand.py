@@ -4,20 +4,25 @@ A row of `interactions.parquet` is one impression of one video at `time_ms`, on 
 source logs no time for what the user did with it. Here a click is placed at the time of the impression; a
 dwell (`play_time_ms` > 0, with or without a click: some tabs play by themselves) and every like, follow,
 comment, forward and hate at the end of the play, impression + `play_time_ms`, since none can be shown to be
-earlier. Ids are the row's number in the file. The sequences of before the log, which have no times, are not
-converted, and neither is any count over the whole data set: it would tell of the future.
+earlier. Ids are the row's number in the file. No count over the whole data set is converted: it would tell of
+the future. What the log's users had watched before it is converted as `kuairand_history` says, where the
+source has it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from schemas.events import Click, Dwell, Feedback, FeedbackKind, Impression, Item, ShownItem
 from schemas.record import Scalar
+from stream.conversion import kuairand_history
+from stream.conversion.kuairand_history import Watched
 from stream.conversion.log import ConvertedLog, Timed
 from stream.conversion.source import Row, csv_rows, parquet_rows
 
+_HISTORY = "user_sequences.parquet"
 _FEEDBACK: dict[str, FeedbackKind] = {
     "is_like": "like",
     "is_follow": "follow",
@@ -28,17 +33,37 @@ _FEEDBACK: dict[str, FeedbackKind] = {
 
 
 def convert(source: Path) -> ConvertedLog:
-    """Read a KuaiRand directory: `interactions.parquet` and `videos.csv`.
+    """Read a KuaiRand directory: `interactions.parquet`, `videos.csv`, and `user_sequences.parquet` if there.
 
     Raises:
         LogDirectoryError: one of the files is not there.
     """
     rows = list(parquet_rows(source, "interactions.parquet"))
+    histories = dict(_histories(source, rows))
+    catalogue = list(
+        items(csv_rows(source, "videos.csv"), _durations(rows), kuairand_history.standing(histories.values()))
+    )
     log = ConvertedLog()
-    log.extend(items(csv_rows(source, "videos.csv"), _durations(rows)))
+    log.extend(catalogue)
+    durations = {item.item_id: item.duration_ms for item in catalogue if item.duration_ms}
+    for user_id, history in histories.items():
+        log.extend(kuairand_history.events(user_id, history, durations, _start(rows)))
     for number, row in enumerate(rows):
         log.extend(events(number, row))
     return log
+
+
+def _histories(source: Path, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Watched]]]:
+    """What the users of these rows watched before them; nothing where the source does not say."""
+    users = {row["user_id"] for row in rows}
+    if (source / _HISTORY).is_file():
+        for row in parquet_rows(source, _HISTORY):
+            if row["user_id"] in users:
+                yield str(row["user_id"]), kuairand_history.history(row)
+
+
+def _start(rows: Sequence[dict[str, Any]]) -> int:
+    return min((row["time_ms"] for row in rows), default=0)
 
 
 def events(number: int, row: dict[str, Any]) -> Iterator[Timed]:
@@ -76,8 +101,15 @@ def events(number: int, row: dict[str, Any]) -> Iterator[Timed]:
         )
 
 
-def items(videos: Iterable[Row], durations: dict[str, float]) -> Iterator[Item]:
-    """The catalogue. The source has no titles: what it has is said in words, and nothing is added."""
+def items(
+    videos: Iterable[Row],
+    durations: Mapping[str, float],
+    standing: Mapping[str, Mapping[str, Scalar]] = MappingProxyType({}),
+) -> Iterator[Item]:
+    """The catalogue. The source has no titles: what it has is said in words, and nothing is added.
+
+    `standing` is what is known of videos from before the log, by id.
+    """
     for video in videos:
         item_id = video["video_id"]
         uploaded = int(datetime.fromisoformat(video["upload_dt"]).replace(tzinfo=UTC).timestamp() * 1000)
@@ -88,7 +120,7 @@ def items(videos: Iterable[Row], durations: dict[str, float]) -> Iterator[Item]:
             title=_title(video["video_type"], tags),
             text=f"upload type {video['upload_type']}",
             tags=[f"tag {tag}" for tag in tags],
-            attributes=_attributes(video),
+            attributes={**_attributes(video), **standing.get(item_id, {})},
             duration_ms=float(video["video_duration"] or 0) or durations.get(item_id),
             created_ts=uploaded,
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from learner.batching import Example
+from learner.catalogue import Keys
 from learner.intake import Intake
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger
@@ -16,7 +17,7 @@ CATALOGUE = [Item(item_id=name, ts=0, title=name, tags=["t"], attributes={"maker
 
 
 def intake() -> Intake:
-    known = Knowledge(SHAPE, ("maker",), lambda texts: np.zeros((len(texts), 4), np.float32))
+    known = Knowledge(SHAPE, Keys(names=("maker",)), lambda texts: np.zeros((len(texts), 4), np.float32))
     known.catalogue.put(CATALOGUE)
     return Intake(known.vocabulary, known.encoder, known.counters, Ledger(100), known.embed)
 
