@@ -4,11 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from schemas.labels import LabeledSlate, Outcome
+from schemas.labels import SATISFIED, LabeledSlate, Outcome
 from schemas.opinions import NEGATIVE, speaks_for
-
-SATISFIED = 1.0
-"""Satisfaction from which a user counts as satisfied: it was watched as long as one is."""
 
 PerTask = tuple[float, float, float, float]
 """One number per task, in the order of `TASKS`."""

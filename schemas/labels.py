@@ -6,6 +6,13 @@ from msgspec import Meta
 
 from schemas.record import Id, Position, Propensity, Record, Scalar, Share, Ts
 
+SATISFIED = 0.65
+"""Satisfaction from which a user counts as satisfied: the third of stays that KuaiRand calls `long_view`.
+
+By either scale, the rank among stays or the share of the expected one: over that log the first agrees with
+`long_view` in 94 % of the stays, the second in 93 %.
+"""
+
 
 class SessionItem(Record, frozen=True, kw_only=True):
     """An item the user engaged with before the impression."""
