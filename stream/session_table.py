@@ -28,7 +28,7 @@ class SessionTable:
         self._table = table
         self._capacity = capacity
         self._states: OrderedDict[str, SessionState] = OrderedDict()
-        self._decode = msgspec.json.Decoder(SessionState).decode
+        self._decode = msgspec.msgpack.Decoder(SessionState).decode
 
     def __len__(self) -> int:
         return len(self._states)
@@ -53,7 +53,7 @@ class SessionTable:
         for user_id in user_ids:
             state = self._states.get(user_id)
             if state is not None:
-                self._write_one(partition, user_id.encode(), msgspec.json.encode(state))
+                self._write_one(partition, user_id.encode(), msgspec.msgpack.encode(state))
 
     def _write_one(self, partition: int, key: bytes, raw: bytes) -> None:
         if len(raw) > MAX_BYTES:

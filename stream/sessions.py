@@ -1,19 +1,32 @@
 """PURE: what a user did lately: bounded, foldable again without harm, visible as of any recent time.
 
-After a crash the open window is read again while the stored state already knows what came later. So every
-part keeps its event time: folding an event a second time changes nothing, and `as_of` shows a moment of the
-past as it was. Both are exact for times that the caller has not yet allowed to be settled into counters.
+After a crash the open window is read again while the stored state already knows what came later. So what is
+recent keeps its event times: folding an event a second time changes nothing, and `as_of` shows a moment of
+the past as it was. Both are exact for times that the caller has not yet allowed to be settled; what is
+settled keeps how it looked, and nothing else.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from operator import itemgetter
+from itertools import takewhile
 
 import msgspec
 
-from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
+from schemas.events import Impression, Search, UserEvent
 from schemas.labels import Session, SessionItem
-from stream.touches import COUNTERS, Glance, Mark, Touch, glance, mark, order
+from stream.touches import (
+    ACTIONS,
+    COUNTERS,
+    UNITS,
+    UNKNOWN,
+    Glance,
+    Mark,
+    Touch,
+    glance,
+    mark,
+    order,
+    touch,
+)
 
 RECENT = 50
 """At most so many touched items are shown in a `Session`."""
@@ -24,24 +37,36 @@ LIMIT = 200
 MARKS = 16
 """Marks kept per touched item; players send dwell as a heartbeat."""
 
+TOUCH_MS = 600_000
+"""What a user does with an item of a slate later than so after the first of it is another touch."""
+
 QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
 
 QUERY_CHARS = 256
 
+EXPIRY_MS = 90 * 86_400_000
+"""Touches older than this are no longer shown."""
+
+IMPRESSIONS, SEARCHES = len(COUNTERS), len(COUNTERS) + 1
+NAMES = (*COUNTERS, "impressions", "searches")
+_SATISFIED = COUNTERS.index("satisfied")
+
 
 class SessionState(msgspec.Struct):
-    """One user's state, JSON-able by msgspec; every list is ordered by time.
+    """One user's state, encodable by msgspec; every list is ordered by time.
 
-    slates are (ts, request_id, number of items), searches (ts, event_id, query). `settled` counts what has
-    left the lists and `settled_ts` says up to which time, by list: older events change nothing any more.
+    touches may still change; settled are those before, at most `RECENT`. slates are (ts, request_id, number
+    of items), searches (ts, event_id, query). counts are of everything ever, in the order of `NAMES`.
+    Nothing that lies before `settled_ts` changes anything any more.
     """
 
     touches: list[Touch] = []
     slates: list[tuple[int, str, int]] = []
     searches: list[tuple[int, str, str]] = []
-    settled: dict[str, float] = {}
-    settled_ts: dict[str, int] = {}
+    settled: list[Glance] = []
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(NAMES))
+    settled_ts: int = 0
 
 
 def fold(
@@ -55,13 +80,16 @@ def fold(
         duration_ms: the length of a dwelt item, if known.
         settle_before: no moment before this event time will be asked for, nor an event of it read again.
     """
+    if settle_before > state.settled_ts:
+        state.settled_ts = settle_before
+        _settle(state)
     if isinstance(event, Impression):
-        _add_slate(state, (event.ts, event.request_id, len(event.items)), settle_before)
+        _add_slate(state, (event.ts, event.request_id, len(event.items)))
     elif isinstance(event, Search):
-        _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]), settle_before - QUERY_MS)
-    else:
-        _add_mark(state, event, mark(event, duration_ms))
-        _settle_touches(state, settle_before)
+        _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]))
+    elif event.ts >= state.settled_ts:
+        request_id = event.request_id or f"feedback:{event.event_id}"
+        _add_mark(state, request_id, event.item_id, mark(event, duration_ms))
     return state
 
 
@@ -70,84 +98,131 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Sessio
 
     Clocks differ: a click stamped before its own impression must not leak into its own label.
     """
-    counters = dict(state.settled)
-    touches = [touch for touch in state.touches if touch.marks[0][0] < ts and touch.request_id != request_id]
-    glances = [glance(touch, ts) for touch in touches]
-    glances.sort(key=itemgetter(0, 1, 2))  # in order already, but for touches that went on after `ts`
-    _count(counters, glances)
-    _add(counters, "impressions", sum(slate[2] for slate in state.slates if slate[0] < ts))
-    searches = state.searches[: bisect_left(state.searches, (ts,))]
-    _add(counters, "searches", len(searches))
-    query = searches[-1][2] if searches and searches[-1][0] >= ts - QUERY_MS else None
-    recent = [
+    counts = list(state.counts)
+    hidden = [one for one in state.touches if one.seen[0] >= ts or one.request_id == request_id]
+    if hidden:
+        glances = [one.seen for one in state.touches if one.seen[0] < ts and one.request_id != request_id]
+        glances = _show_parts(state.settled + glances, hidden, counts, ts, request_id)
+    else:
+        glances = [one.seen for one in state.touches[-RECENT:]]
+        if len(glances) < RECENT:
+            glances = state.settled[len(glances) - RECENT :] + glances
+    counts[IMPRESSIONS] -= sum(slate[2] for slate in takewhile(lambda s: s[0] >= ts, reversed(state.slates)))
+    searches = bisect_left(state.searches, (ts,))
+    counts[SEARCHES] -= len(state.searches) - searches
+    query = None
+    if searches and state.searches[searches - 1][0] >= ts - QUERY_MS:
+        query = state.searches[searches - 1][2]
+    return Session(recent=_recent(glances, ts), query=query, counters=_counters(counts))
+
+
+def _show_parts(
+    glances: list[Glance], hidden: list[Touch], counts: list[int], ts: int, request_id: str | None
+) -> list[Glance]:
+    """Show of touches that went on after `ts` what was before it; take the rest out of `counts`."""
+    parts = []
+    for one in hidden:
+        _add(counts, one.counts, -1)
+        if one.marks[0][0] < ts and one.request_id != request_id:
+            seen, counted = glance(one.item_id, [m for m in one.marks if m[0] < ts])
+            _add(counts, counted, 1)
+            parts.append(seen)
+    return (sorted(glances + parts) if parts else glances)[-RECENT:]
+
+
+def _recent(glances: list[Glance], ts: int) -> list[SessionItem]:
+    if glances and glances[0][0] < ts - EXPIRY_MS:
+        glances = glances[bisect_left(glances, (ts - EXPIRY_MS,)) :]
+    return [
         SessionItem(
-            item_id=seen.item_id,
-            action=seen.action,
-            satisfaction=seen.satisfaction,
-            age_s=(ts - seen.ts) / 1000,
+            item_id=item_id,
+            action=ACTIONS[action],
+            satisfaction=None if pleased == UNKNOWN else pleased / UNITS,
+            age_s=(ts - at) / 1000,
         )
-        for seen in glances[-RECENT:]
+        for at, item_id, action, pleased in glances
     ]
-    known = {name: count for name, count in counters.items() if count}
-    return Session(recent=recent, query=query, counters=known)
 
 
-def _add_slate(state: SessionState, slate: tuple[int, str, int], settle_before: int) -> None:
-    if slate[0] <= state.settled_ts.get("slates", -1) or slate in state.slates:
+def _counters(counts: list[int]) -> dict[str, float]:
+    known = {name: float(count) for name, count in zip(NAMES, counts, strict=True) if count}
+    if counts[_SATISFIED]:
+        known["satisfied"] = counts[_SATISFIED] / UNITS
+    return known
+
+
+def _add_slate(state: SessionState, slate: tuple[int, str, int]) -> None:
+    if slate[0] < state.settled_ts or slate in state.slates:
         return
     insort(state.slates, slate)
-    while len(state.slates) > LIMIT or (state.slates and state.slates[0][0] < settle_before):
-        ts, _, items = state.slates.pop(0)
-        _add(state.settled, "impressions", items)
-        state.settled_ts["slates"] = ts
+    state.counts[IMPRESSIONS] += slate[2]
+    if len(state.slates) > LIMIT:
+        del state.slates[0]
 
 
-def _add_search(state: SessionState, search: tuple[int, str, str], settle_before: int) -> None:
-    if search[0] <= state.settled_ts.get("searches", -1) or search in state.searches:
+def _add_search(state: SessionState, search: tuple[int, str, str]) -> None:
+    if search[0] < state.settled_ts or search in state.searches:
         return
     insort(state.searches, search)
-    while len(state.searches) > LIMIT or (state.searches and state.searches[0][0] < settle_before):
-        _add(state.settled, "searches", 1)
-        state.settled_ts["searches"] = state.searches.pop(0)[0]
+    state.counts[SEARCHES] += 1
+    if len(state.searches) > LIMIT:
+        del state.searches[0]
 
 
-def _add_mark(state: SessionState, event: Click | Dwell | Feedback, new: Mark) -> None:
+def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> None:
     """Add a mark to its touch, or begin a touch with it."""
-    request_id = event.request_id or f"feedback:{event.event_id}"
-    index = _find(state.touches, request_id, event.item_id)
-    if index is None:
-        if new[0] > state.settled_ts.get("touches", -1):
-            insort(state.touches, Touch(request_id, event.item_id, [new]), key=order)
-        return
-    touch = state.touches[index]
-    if new not in touch.marks and len(touch.marks) < MARKS:
-        insort(touch.marks, new)
-        if touch.marks[-1] is new and index < len(state.touches) - 1:  # it is the newest now
-            insort(state.touches, state.touches.pop(index), key=order)
-
-
-def _find(touches: list[Touch], request_id: str, item_id: str) -> int | None:
-    for index in range(len(touches) - 1, -1, -1):  # what is marked now was mostly touched a moment ago
-        touch = touches[index]
-        if touch.item_id == item_id and touch.request_id == request_id:
-            return index
-    return None
-
-
-def _settle_touches(state: SessionState, settle_before: int) -> None:
-    """Let go of touches that no moment still to be asked for would show among its `RECENT`."""
     touches = state.touches
-    while len(touches) > LIMIT or (len(touches) > RECENT and touches[RECENT].marks[-1][0] < settle_before):
-        touch = touches.pop(0)
-        last = touch.marks[-1][0]
-        _count(state.settled, [glance(touch, last + 1)])
-        state.settled_ts["touches"] = last
+    known = [one for one in touches if one.item_id == item_id and one.request_id == request_id]
+    if not known:
+        _insert(state, touch(request_id, item_id, [new]))
+        return
+    marks = [mark for one in known for mark in one.marks]
+    if new in marks or len(marks) >= MARKS:
+        return
+    insort(marks, new)
+    for one in known:
+        touches.remove(one)
+        _add(state.counts, one.counts, -1)
+    for group in _groups(marks):
+        _insert(state, touch(request_id, item_id, group))
 
 
-def _count(counters: dict[str, float], glances: Iterable[Glance]) -> None:
-    for name, column in zip(COUNTERS, zip(*(seen.counts for seen in glances), strict=True), strict=False):
-        _add(counters, name, sum(column))
+def _groups(marks: list[Mark]) -> Iterable[list[Mark]]:
+    """Split marks, oldest first, so that none is later than `TOUCH_MS` after the first of its group."""
+    while marks:
+        end = bisect_left(marks, (marks[0][0] + TOUCH_MS,))
+        yield marks[:end]
+        marks = marks[end:]
 
 
-def _add(counters: dict[str, float], name: str, count: float) -> None:
-    counters[name] = counters.get(name, 0.0) + count
+def _insert(state: SessionState, new: Touch) -> None:
+    touches = state.touches
+    if not touches or order(touches[-1]) < order(new):
+        touches.append(new)
+    else:
+        insort(touches, new, key=order)
+    _add(state.counts, new.counts, 1)
+    if len(touches) > LIMIT:
+        _settle_first(state)
+
+
+def _settle(state: SessionState) -> None:
+    """Let go of what no moment still to be asked for would see otherwise than it is now."""
+    touches, slates, searches, until = state.touches, state.slates, state.searches, state.settled_ts
+    while touches and touches[0].marks[0][0] + TOUCH_MS <= until:
+        _settle_first(state)
+    while slates and slates[0][0] < until:
+        del slates[0]
+    while searches and searches[0][0] < until - QUERY_MS:
+        del searches[0]
+
+
+def _settle_first(state: SessionState) -> None:
+    state.settled.append(state.touches.pop(0).seen)
+    if len(state.settled) > RECENT:
+        del state.settled[0]
+
+
+def _add(counts: list[int], more: Iterable[int], sign: int) -> None:
+    for number, count in enumerate(more):
+        counts[number] += sign * count

@@ -1,6 +1,9 @@
-"""PURE: what a user did with one item of one slate, and how that looked at some moment."""
+"""PURE: what a user did with one item of one slate, and how that looked at some moment.
 
-from typing import NamedTuple
+All numbers are whole: sums of them do not depend on the order in which events came.
+"""
+
+from typing import TypeAlias
 
 import msgspec
 
@@ -11,73 +14,81 @@ from stream.satisfaction import satisfaction
 ACTIONS = ("dwell", "click", "rating", "like", "negative")
 """From the weakest to the strongest; the strongest mark of a touch names its action."""
 
+DWELL, CLICK, RATING, LIKE, DISLIKE = range(len(ACTIONS))
+
 COUNTERS = ("clicks", "dwells", "satisfied", "likes", "negatives")
-"""What a touch adds to the counters of its user."""
+"""What a touch adds to the counters of its user; satisfied by its satisfaction, in `UNITS`."""
 
-_STRENGTH = {action: rank for rank, action in enumerate(ACTIONS)}
+UNITS = 1_000
+"""Satisfaction is kept in thousandths."""
 
-Mark = tuple[int, str, float]
-"""(ts, action, satisfaction in [0, 1]); the satisfaction of a click says nothing."""
+UNKNOWN = -1
+"""A satisfaction of which nothing is known."""
+
+Mark: TypeAlias = tuple[int, int, int]
+"""(ts, action, satisfaction in 0…`UNITS`); the satisfaction of a click says nothing."""
+
+Glance: TypeAlias = tuple[int, str, int, int]
+"""A touch as it looked at some moment: (ts of the last mark, item id, action, satisfaction or `UNKNOWN`)."""
+
+Counts: TypeAlias = tuple[int, int, int, int, int]
+"""In the order of `COUNTERS`."""
 
 
 class Touch(msgspec.Struct, array_like=True):
-    """What a user did with one item of one slate; marks are oldest first and never empty."""
+    """What a user did with one item of one slate; marks are oldest first and never empty.
+
+    `seen` and `counts` say what all the marks together look like.
+    """
 
     request_id: str
     item_id: str
     marks: list[Mark]
-
-
-class Glance(NamedTuple):
-    """A touch as it looked at some moment; counts are in the order of `COUNTERS`."""
-
-    ts: int
-    request_id: str
-    item_id: str
-    action: str
-    satisfaction: float | None
-    counts: tuple[float, ...]
+    seen: Glance
+    counts: Counts
 
 
 def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
     """Return what an event says of its item; `duration_ms` is the length of a dwelt one, if known."""
     if isinstance(event, Click):
-        return event.ts, "click", 0.0
+        return event.ts, CLICK, 0
     if isinstance(event, Dwell):
-        return event.ts, "dwell", satisfaction(event.dwell_ms, duration_ms)
-    said = opinion(event.kind, value(event))
+        return event.ts, DWELL, round(UNITS * satisfaction(event.dwell_ms, duration_ms))
+    said = round(UNITS * opinion(event.kind, value(event)))
     if event.kind == "rating":
-        return event.ts, "rating", said
-    return event.ts, "negative" if event.kind in NEGATIVE else "like", said
+        return event.ts, RATING, said
+    return event.ts, DISLIKE if event.kind in NEGATIVE else LIKE, said
+
+
+def touch(request_id: str, item_id: str, marks: list[Mark]) -> Touch:
+    """Return the touch that these marks make, oldest first."""
+    return Touch(request_id, item_id, marks, *glance(item_id, marks))
 
 
 def order(touch: Touch) -> tuple[int, str, str]:
     """Return the key that sorts touches by their last mark."""
-    return touch.marks[-1][0], touch.request_id, touch.item_id
+    return touch.marks[-1][0], touch.item_id, touch.request_id
 
 
-def glance(touch: Touch, ts: int) -> Glance:
-    """Read the marks before `ts`, of which there is one; what the user says outweighs how long they stayed.
+def glance(item_id: str, marks: list[Mark]) -> tuple[Glance, Counts]:
+    """Read the marks, of which there is one; what the user says outweighs how long they stayed.
 
-    One pass, since every label looks at every touch of its user.
+    >>> glance("a", [(5, CLICK, 0), (9, DWELL, 250)])
+    ((9, 'a', 1, 250), (1, 1, 250, 0, 0))
     """
     clicks, dwells, likes, negatives = 0, 0, 0, 0
-    stayed, said = None, None
-    last, strongest = 0, "dwell"
-    for at, action, share in touch.marks:
-        if at >= ts:
-            break
-        last = at
-        if action == "click":
+    stayed, said, strongest = UNKNOWN, UNKNOWN, DWELL
+    for _, action, share in marks:
+        if action == CLICK:
             clicks = 1
-        elif action == "dwell":
-            dwells, stayed = 1, share if stayed is None or share > stayed else stayed
+        elif action == DWELL:
+            dwells = 1
+            stayed = max(stayed, share)
         else:
             said = share
-            likes += share >= LIKED
-            negatives += action == "negative"
-        if _STRENGTH[action] > _STRENGTH[strongest]:
-            strongest = action
-    pleased = stayed if said is None else said
-    counts = (clicks, dwells, pleased or 0.0, likes, negatives)
-    return Glance(last, touch.request_id, touch.item_id, strongest, pleased, counts)
+            likes += share >= LIKED * UNITS
+            negatives += action == DISLIKE
+        strongest = max(strongest, action)
+    pleased = stayed if said == UNKNOWN else said
+    seen = marks[-1][0], item_id, strongest, pleased
+    return seen, (clicks, dwells, max(0, pleased), likes, negatives)

@@ -1,13 +1,25 @@
+import random
 from copy import deepcopy
+from itertools import permutations
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.sessions import LIMIT, MARKS, QUERY_MS, RECENT, SessionState, as_of, fold
+from stream.sessions import (
+    EXPIRY_MS,
+    LIMIT,
+    MARKS,
+    QUERY_MS,
+    RECENT,
+    TOUCH_MS,
+    SessionState,
+    as_of,
+    fold,
+)
 from tests.makers import click, dwell, feedback, impression, search
-from tests.synthetic import log, world
+from tests.synthetic import Habits, log, world
 
 AGO = 1_000
 
@@ -92,12 +104,46 @@ def test_folding_again_changes_nothing_after_settling():
     assert as_of(once, 10**9).counters == {"impressions": 9 * LIMIT, "clicks": 3 * LIMIT}
 
 
-def test_later_moments_stay_exact_when_older_ones_are_settled():
-    events = [click(f"r{n}", 20 * n) for n in range(300)]
-    ts = events[-1].ts - AGO
-    state = folded(*events, settle_before=ts)
-    assert len(state.touches) == RECENT + AGO // 20 + 1
-    assert as_of(state, ts) == as_of(folded(*(event for event in events if event.ts < ts)), ts)
+HOUR = 3_600_000
+
+
+@given(st.integers(0, 2**32))
+def test_later_moments_stay_exact_when_older_ones_are_settled(seed):
+    rng = random.Random(seed)
+    busy = Habits(dwell_liked=TOUCH_MS / 2, dwell_other=TOUCH_MS / 2, between_slates=TOUCH_MS / 10)
+    events = log(world(1, 6, seed=seed), 60, 3, seed, busy)
+    settled, kept, before = SessionState(), SessionState(), 0
+    for event in events:
+        before = max(before, event.ts - rng.randint(0, TOUCH_MS))
+        if event.ts >= before:
+            fold(settled, event, settle_before=before)
+            fold(kept, event)
+    ts = rng.randint(before, events[-1].ts + 1)
+    assert as_of(settled, ts) == as_of(kept, ts)
+    assert len(settled.touches) < len(kept.touches)
+
+
+def test_what_comes_much_later_is_another_touch_in_whatever_order_it_is_told():
+    marks = [click("r", 0), dwell("r", TOUCH_MS - 1, 9_000), feedback("like", TOUCH_MS, request_id="r")]
+    states = [folded(*order) for order in permutations(marks)]
+    assert all(state == states[0] for state in states)
+    assert [item.action for item in as_of(states[0], HOUR).recent] == ["click", "like"]
+
+
+def test_touches_expire():
+    state = folded(click("r", 0), click("s", 5))
+    assert [item.age_s * 1_000 for item in as_of(state, EXPIRY_MS + 5).recent] == [EXPIRY_MS]
+
+
+def test_fifty_touches_of_the_past_take_less_than_2_kb():
+    state = SessionState()
+    for n in range(200):
+        ts = 1_700_000_000_000 + n * HOUR
+        fold(state, impression(f"request-{n}", ts), settle_before=ts - HOUR)
+        fold(state, click(f"request-{n}", ts + 1, f"item-{n:06}"), settle_before=ts - HOUR)
+        fold(state, dwell(f"request-{n}", ts + 10, 7_654.3, f"item-{n:06}"), settle_before=ts - HOUR)
+    assert len(as_of(state, ts + HOUR).recent) == RECENT
+    assert len(msgspec.msgpack.encode(state)) <= 2_048
 
 
 def test_state_is_bounded():
@@ -113,7 +159,7 @@ def test_state_is_bounded():
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_state_goes_through_json(seed):
+def test_a_state_goes_through_msgpack(seed):
     events = log(world(1, 6, seed=seed), 20, 3, seed)
     state = folded(*events, settle_before=events[len(events) // 2].ts)
-    assert msgspec.json.decode(msgspec.json.encode(state), type=SessionState) == state
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=SessionState) == state
