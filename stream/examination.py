@@ -124,7 +124,7 @@ class _Surface:
             self._fit()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the whole state; bytes are those of float32 [items, POSITIONS] and float64 [2, POSITIONS]."""
+        """Return the whole state; bytes are of float32 [items, POSITIONS] and float64 [2, POSITIONS]."""
         return {
             "items": list(self._rows.items()),
             "views": self._views.tobytes(),
