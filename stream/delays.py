@@ -135,7 +135,7 @@ class _Times:
             self._sums = None
 
     def shrunk(self, place: float, prior: float) -> float:
-        """Return the share of clicks below a place, in bins, together with `PRIOR` clicks that say `prior`."""
+        """Return the share of clicks below a place, together with `PRIOR` clicks that say `prior`."""
         if self._sums is None:
             self._sums = list(accumulate(self._counts, initial=0))
         node = int(place)
