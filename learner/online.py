@@ -20,6 +20,7 @@ from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
+from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
 from learner.scoring_state import Copy, extract
 from learner.update import Updater, UpdateSettings, adapted
@@ -94,11 +95,12 @@ class OnlineLearner:
         settings: UpdateSettings,
         seed: int,
         device: torch.device | str = "cpu",
+        ranks: Ranks = ALONE,
     ) -> None:
         self._base = base
         self.knowledge = base.knowledge(embed)
         self.ranker = adapted(base.ranker(), settings.rank, seed).to(device)
-        self._updater = Updater(self.ranker, self.knowledge, settings, device)
+        self._updater = Updater(self.ranker, self.knowledge, settings, device, ranks)
         known = self.knowledge
         self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
         self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)

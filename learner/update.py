@@ -13,6 +13,7 @@ from learner.budget import HorizonFreeBudget
 from learner.knowledge import Knowledge
 from learner.objective import example_loss
 from learner.ranker import TABLES, Ranker
+from learner.ranks import Ranks, share, sum_gradients
 from schemas.errors import SnapshotError
 
 _TASK_LOSS = 0.6
@@ -64,17 +65,23 @@ class Updater:
     """Steps an adapted ranker: AdamW on P, Λ, Q; Adagrad on the touched rows of the tables."""
 
     def __init__(
-        self, ranker: Ranker, knowledge: Knowledge, settings: UpdateSettings, device: torch.device | str
+        self,
+        ranker: Ranker,
+        knowledge: Knowledge,
+        settings: UpdateSettings,
+        device: torch.device | str,
+        ranks: Ranks,
     ) -> None:
         self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
+        self._ranks = ranks
         self._layers = low_rank_layers(ranker)
-        rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
-        skip = {id(parameter) for parameter in rows}
+        self._rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
+        skip = {id(parameter) for parameter in self._rows}
         self._dense = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
         self._adam = torch.optim.AdamW(
             self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        self._adagrad = torch.optim.Adagrad(rows, lr=settings.row_step, initial_accumulator_value=0.1)
+        self._adagrad = torch.optim.Adagrad(self._rows, lr=settings.row_step, initial_accumulator_value=0.1)
         triplets = sum(layer.lam.numel() for layer in self._layers.values())
         target = sum(min(layer.lam.numel(), settings.mean_rank) for layer in self._layers.values())
         budget = HorizonFreeBudget(
@@ -92,11 +99,7 @@ class Updater:
         """Learn from fresh and replayed examples; returns the mean loss per unit of weight."""
         settings = self._settings
         examples = [*fresh, *replayed]
-        loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device)
-        penalty = self._gamma * orthogonality(self._layers.values())
-        self._ranker.zero_grad(set_to_none=True)
-        # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
-        (weight * (loss + penalty)).backward()  # type: ignore[no-untyped-call]
+        cost, weight = self._backward(share(self._ranks, examples))
         self.allocator.observe()
         self._scale_step(len(examples))
         torch.nn.utils.clip_grad_norm_(self._dense, settings.clip * len(examples))
@@ -109,7 +112,20 @@ class Updater:
         self.steps += 1
         if self.steps % settings.allocate_every == 0:
             clear_moments(self._adam, self._layers, self.allocator.allocate().changed)
-        return float(loss.detach())
+        return cost / weight if weight else 0.0
+
+    def _backward(self, examples: Sequence[Example]) -> tuple[float, float]:
+        """Leave the gradients of all ranks' examples, these being ours; returns their loss and weight."""
+        self._ranker.zero_grad(set_to_none=True)
+        penalty = self._gamma * orthogonality(self._layers.values())
+        loss, weight = penalty.new_zeros(()), 0.0
+        if examples:  # another rank may have some
+            loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device)
+        # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
+        (weight * (loss + penalty)).backward()  # type: ignore[no-untyped-call]
+        seen = torch.stack([loss.detach() * weight, loss.new_tensor(weight)])
+        cost, weight = sum_gradients(self._ranks, self._dense, self._rows, seen).tolist()
+        return cost, weight
 
     def _scale_step(self, examples: int) -> None:
         """Adam's step does not shrink with the batch; a stream's batches differ, so it is scaled by √n.

@@ -48,6 +48,10 @@ class Process:
         self._process.kill()
         self._process.wait(10)
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its end; returns the exit status."""
+        return self._process.wait(timeout_s)
+
     def stop(self, timeout_s: float = 30.0) -> int:
         """Ask it to end, kill it if it does not, and return the exit status."""
         if self.is_alive():

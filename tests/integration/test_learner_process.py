@@ -87,10 +87,14 @@ def send(producer: KafkaProducer, numbers: range) -> None:
     producer.flush(PATIENCE_S)
 
 
-def start(address: str, directory: Path) -> Process:
+def environment(address: str, directory: Path) -> dict[str, str]:
     given = {"broker": address, "state_dir": str(directory), "publish_ms": "50", "snapshot_s": "0.2"}
-    environment = {variable(name): value for name, value in given.items()} | {"FRESHRANK_BATCH_MAX": "16"}
-    return Process([sys.executable, "-m", "learner"], environment, directory / "learner.log")
+    return {variable(name): value for name, value in given.items()} | {"FRESHRANK_BATCH_MAX": "16"}
+
+
+def start(address: str, directory: Path) -> Process:
+    command = [sys.executable, "-m", "learner"]
+    return Process(command, environment(address, directory), directory / "learner.log")
 
 
 def snapshot_dir(directory: Path, base: Base) -> str:

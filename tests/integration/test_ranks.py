@@ -1,0 +1,84 @@
+"""Ranks learn as one: two real processes over gloo end where one does, and torchrun starts them again."""
+
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from kafka import KafkaProducer
+from safetensors.torch import load
+
+from learner import snapshots
+from learner.base import Base, save_base
+from learner.online import OnlineLearner
+from learner.ranks import ALONE
+from learner.update import UpdateSettings
+from stream.process import free_port
+from tests.integration.rank_process import learn
+from tests.integration.test_learner_process import (
+    PATIENCE_S,
+    address,
+    base,
+    environment,
+    learned,
+    no_text,
+    producer,
+    send,
+    snapshot_dir,
+)
+from tests.processes import Process, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
+
+__all__ = ["address", "base", "producer"]  # fixtures
+
+
+def run_ranks(directory: Path, size: int) -> None:
+    port = str(free_port())
+    processes = []
+    with ExitStack() as closing:
+        for rank in range(size):
+            given = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            command = [sys.executable, "-m", "tests.integration.rank_process", str(directory)]
+            log = directory / f"{rank}-of-{size}.log"
+            process = Process(command, {name: str(value) for name, value in given.items()}, log)
+            processes.append(closing.enter_context(running(process)))
+        for process in processes:
+            assert process.wait(PATIENCE_S) == 0, process.tail()
+
+
+def test_two_ranks_end_where_one_does(tmp_path: Path) -> None:
+    run_ranks(tmp_path, 2)
+    first, second = ((tmp_path / name).read_bytes() for name in ("0-of-2", "1-of-2"))
+    assert first == second, "every rank holds the same state, to the bit"
+    one, two = load(learn(ALONE).snapshot()), load(first)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
+        else:
+            assert torch.equal(two[name], tensor), name
+
+
+def test_a_rank_that_is_killed_costs_and_repeats_no_label(
+    address: str, producer: KafkaProducer, base: Base, tmp_path: Path
+) -> None:
+    save_base(base, tmp_path / "base")
+    send(producer, range(200))
+    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", "--monitor-interval=0.1"]
+    command = [sys.executable, "-m", *torchrun, f"--master-port={free_port()}", "-m", "learner"]
+    with running(Process(command, environment(address, tmp_path), tmp_path / "ranks.log")) as group:
+        group.until(lambda: learned(tmp_path, base), PATIENCE_S, "a snapshot")
+        send(producer, range(200, 400))
+        psutil.Process(group.pid).children()[-1].kill()
+        group.until(lambda: learned(tmp_path, base) == 400, PATIENCE_S, "all labels in a snapshot")
+        assert "restored snapshot" in group.log.read_text()
+    online = OnlineLearner(base, no_text, UpdateSettings(), 0)
+    found = snapshots.newest(snapshot_dir(tmp_path, base))
+    assert found is not None
+    online.restore(found[0])
+    assert Counter(online.learned_ids()) == Counter(f"r{number}#0" for number in range(400))
+    assert online.examples_seen == 3 * 400
