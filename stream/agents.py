@@ -1,4 +1,4 @@
-"""SHELL: the agents: each decodes, calls, and lets the rest of the worker send.
+"""SHELL: the agents: each decodes, calls, and lets the rest of the worker send. User events come in batches.
 
 Topics are consumed as raw bytes: a typed topic would end its agent on the first message it cannot decode.
 Every agent runs alone (Faust's `concurrency` can commit past a message in flight).
@@ -6,7 +6,7 @@ Every agent runs alone (Faust's `concurrency` can commit past a message in fligh
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,14 +23,12 @@ from schemas.topics import (
     ITEMS,
     MODELS,
     REQUESTS,
-    USER_EVENTS,
     Topic,
 )
 from schemas.trace import Trace
 from stream.answering import Answering
 from stream.deadletters import Refusal, refusal
 from stream.inbound import Inbound
-from stream.labeller import Labeller
 from stream.projection import Projection
 from stream.reading import read, read_erasure, read_item
 from stream.refuser import Refuser
@@ -55,16 +53,6 @@ class Agents:
         self._prefix = prefix
         self._refuser = refuser
 
-    def user_events(self, labeller: Labeller, may_begin: asyncio.Event) -> None:
-        """All that is folded into labels and sessions. The offsets are the labeller's to commit."""
-
-        async def label(stream: Any) -> None:
-            await may_begin.wait()
-            async for event in stream.events():
-                await labeller.take(self._inbound(event))
-
-        self._agent(label, "user-events", *USER_EVENTS, acks=False)
-
     def items(self) -> None:
         """Dead letters of the catalogue; its content is read by every worker in full, not by this agent."""
 
@@ -74,12 +62,12 @@ class Agents:
 
         self._agent(check_items, "items", ITEMS)
 
-    def erasures(self, erase: Callable[[int, str], None]) -> None:
+    def erasures(self, erase: Callable[[int, str], Awaitable[None]]) -> None:
         """Users who ask to be forgotten: `erase(partition, user_id)`."""
 
         async def forget_users(stream: Any) -> None:
             async for message, erasure in self._records(stream, read_erasure):
-                erase(message.partition, erasure.user_id)
+                await erase(message.partition, erasure.user_id)
 
         self._agent(forget_users, "erasures", ERASURES)
 
@@ -132,16 +120,14 @@ class Agents:
         self._agent(keep_evaluations, "evaluation-history", EVALUATIONS)
         self._agent(index_dead_letters, "dead-letter-index", DEAD_LETTERS)
 
-    def _agent(self, function: Callable[[Any], Any], name: str, *topics: Topic, acks: bool = True) -> None:
-        names = [self._prefix + topic.name for topic in topics]
+    def _agent(self, function: Callable[[Any], Any], name: str, topic: Topic) -> None:
         raw = self._app.topic(
-            *names,
+            self._prefix + topic.name,
             key_type=bytes,
             value_type=bytes,
             key_serializer="raw",
             value_serializer="raw",
             allow_empty=True,
-            acks=acks,
         )
         self._app.agent(raw, name=name)(function)
 

@@ -8,36 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import faust
 from aiokafka.protocol.fetch import FetchRequest
-from faust.transport.drivers import aiokafka as driver
 
 PAUSE_S: Final = 0.02
 
 Send = Callable[..., Awaitable[Any]]
-
-
-class PatientApp(faust.App):  # type: ignore[misc]  # untyped
-    """A Faust app whose consumer pauses after each empty fetch; a broker that waits itself hardly notices."""
-
-    def _new_transport(self) -> Any:
-        return _Transport(self.conf.broker_consumer, self)
-
-
-class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._client.send = patient(consumer._client.send)
-        return consumer
-
-
-class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped
-    def _new_consumer_thread(self) -> Any:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
-
-
-class _Transport(driver.Transport):  # type: ignore[misc]  # untyped
-    Consumer = _Consumer
 
 
 def patient(send: Send, pause_s: float = PAUSE_S) -> Send:

@@ -22,11 +22,15 @@ class Partition:
     def __init__(self, fold: PartitionFold[Token]) -> None:
         self._fold = fold
         self._offsets: defaultdict[str, Offsets] = defaultdict(Offsets)
+        self._newest: dict[str, int] = {}
 
     def take(self, event: UserEvent, message: Inbound, now_ms: int) -> list[LabeledSlate]:
         """Fold one event; returns the labels known at once."""
-        self._offsets[message.topic].read(message.offset)
-        return self._fold.fold(event, message.topic, (message.topic, message.offset), now_ms)
+        topic = message.topic
+        self._offsets[topic].read(message.offset)
+        if event.ts > self._newest.get(topic, -1):
+            self._newest[topic] = event.ts
+        return self._fold.fold(event, topic, (topic, message.offset), now_ms)
 
     def skip(self, message: Inbound) -> None:
         """Pass over a message that was refused."""
@@ -47,9 +51,24 @@ class Partition:
         """Users whose session changed since the last call."""
         return self._fold.take_changed()
 
+    def take_evidence(self) -> bytes | None:
+        """What a successor needs of what the stream taught, if it changed; call it before every commit."""
+        return self._fold.take_evidence()
+
+    def restore_evidence(self, raw: bytes) -> None:
+        """Go on from what a predecessor took; before the first message is taken."""
+        self._fold.restore_evidence(raw)
+
     def position(self, topic: str) -> int | None:
         """The offset after the last message taken of a topic; None before the first."""
         return self._offsets[topic].next if topic in self._offsets else None
+
+    def leads(self, topic: str, others: Collection[str], by_ms: int) -> bool:
+        """Whether a topic was read further in event time than one of the others, by more than `by_ms`."""
+        own = self._newest.get(topic)
+        if own is None:
+            return False
+        return any(self._newest[other] < own - by_ms for other in others if other in self._newest)
 
     def committable(self) -> dict[str, int]:
         """Topic → the offset from which a successor must read."""

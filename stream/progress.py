@@ -1,6 +1,6 @@
 """SHELL: where the consumer stands, and commits. The one file that reads Faust's consumer from inside."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
@@ -37,10 +37,21 @@ class Progress:
             offset = committed[tp]
             self._starts[tp] = earliest.get(tp, 0) if offset is None else offset
 
-    def unread(self, topic: str, partition: int, position: int | None) -> int | None:
-        """Return how many messages lie behind `position` (None: none was read); None if that is unknown."""
-        tp = self._tp(topic, partition)
-        if tp not in self._app.consumer.assignment():
+    def behind(self, partition: int, positions: Mapping[str, int | None]) -> dict[str, int | None]:
+        """Return how many messages lie behind each topic's position; None where that is unknown.
+
+        Args:
+            partition: of all these topics.
+            positions: topic → the offset after the last message taken; None: none was.
+        """
+        assigned = self._app.consumer.assignment()
+        return {
+            topic: self._unread(self._tp(topic, partition), position, assigned)
+            for topic, position in positions.items()
+        }
+
+    def _unread(self, tp: TP, position: int | None, assigned: Collection[TP]) -> int | None:
+        if tp not in assigned:
             return None
         end = self._app.consumer.highwater(tp)
         start = self._starts.get(tp) if position is None else position

@@ -42,12 +42,10 @@ class Refresher:
     def on_label(self, label: LabeledSlate, sent: Sent | None) -> None:
         """Remember a click, and where its label will be learned from."""
         if sent is not None and any(outcome.clicked for outcome in label.outcomes):
-            sent.add_done_callback(lambda delivery: self._note(label, delivery))
-
-    def _note(self, label: LabeledSlate, delivery: Sent) -> None:
-        if not delivery.cancelled() and delivery.exception() is None:
-            place = delivery.result()
-            self._active.touch(label.user_id, LearnedFrom(label.observed_ts, place.partition, place.offset))
+            user_id, ts = label.user_id, label.observed_ts
+            sent.then(
+                lambda partition, offset: self._active.touch(user_id, LearnedFrom(ts, partition, offset))
+            )
 
     def forget(self, user_id: str) -> None:
         """Drop a user who asked for it."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.codec import MAX_BYTES
+from stream.outbox import Outgoing
 from stream.sessions import SessionState
 
 CAPACITY = 50_000
@@ -20,8 +21,8 @@ class SessionTable:
     """The sessions of all assigned partitions.
 
     States are mutated in memory and become durable with `write`, which must come before the commit of the
-    offsets they reflect. `table` is a Faust table of raw bytes. Its partition is named at each write, since
-    the states are written from a timer, where Faust does not know of one.
+    offsets they reflect. `table` is a Faust table of raw bytes. What is to be sent to its changelog is
+    returned, so that it leaves in one batch and not, as Faust would do it, message by message.
     """
 
     def __init__(self, table: Any, capacity: int = CAPACITY) -> None:
@@ -29,6 +30,7 @@ class SessionTable:
         self._capacity = capacity
         self._states: OrderedDict[str, SessionState] = OrderedDict()
         self._decode = msgspec.msgpack.Decoder(SessionState).decode
+        self._encode = msgspec.msgpack.Encoder().encode
 
     def __len__(self) -> int:
         return len(self._states)
@@ -48,32 +50,42 @@ class SessionTable:
         """Keep a state in memory."""
         self._states[user_id] = state
 
-    def write(self, partition: int, user_ids: Iterable[str]) -> None:
-        """Write the states of these users, then let go of the ones used longest ago."""
-        for user_id in user_ids:
-            state = self._states.get(user_id)
-            if state is not None:
-                self._write_one(partition, user_id.encode(), msgspec.msgpack.encode(state))
+    @property
+    def changelog(self) -> str:
+        """The full name of the topic that a successor recovers the table from."""
+        name: str = self._table.changelog_topic_name
+        return name
 
-    def _write_one(self, partition: int, key: bytes, raw: bytes) -> None:
+    def write(self, user_ids: Iterable[str]) -> list[Outgoing]:
+        """Put the states of these users into the table; returns what is to be sent to its changelog."""
+        states = [(user_id, self._states.get(user_id)) for user_id in user_ids]
+        return [
+            self._write_one(user_id.encode(), raw)
+            for user_id, state in states
+            if state is not None and self._fits(raw := self._encode(state))
+        ]
+
+    def _write_one(self, key: bytes, raw: bytes) -> Outgoing:
+        self._table.data[key] = raw
+        return Outgoing(key, raw)
+
+    def _fits(self, raw: bytes) -> bool:
         if len(raw) > MAX_BYTES:
             log.error("sessions: state of %d bytes not kept, expected at most %d", len(raw), MAX_BYTES)
-            return
-        self._table.data[key] = raw
-        self._table.send_changelog(partition, key, raw)
+        return len(raw) <= MAX_BYTES
 
     def trim(self) -> None:
         """Let go of the decoded states used longest ago; call it when every change was written."""
         while len(self._states) > self._capacity:
             self._states.popitem(last=False)
 
-    def forget(self, partition: int, user_id: str) -> None:
-        """Erase a user: from memory, from the table, and from its changelog."""
+    def forget(self, user_id: str) -> Outgoing:
+        """Erase a user from memory and from the table; returns what erases them from its changelog."""
         key = user_id.encode()
         self._states.pop(user_id, None)
         if self._table.data.get(key) is not None:
             del self._table.data[key]
-        self._table.send_changelog(partition, key, None, value_serializer="raw")
+        return Outgoing(key, None)
 
     def clear(self) -> None:
         """Forget the decoded states; those that were not written are folded again from the log."""

@@ -26,11 +26,13 @@ from schemas.errors import BaseError
 from schemas.topics import ITEMS, MODELS, Topic
 from stream.agents import Agents
 from stream.answering import Answering
+from stream.batches import BatchApp
 from stream.candidates import Assortment
 from stream.catalogue_feed import CatalogueFeed
 from stream.checkpoint_feed import CheckpointFeed
-from stream.engine import data_dir, faust_app
+from stream.engine import data_dir, faust_app, spare_the_old
 from stream.evaluator import Evaluator
+from stream.evidence_table import EvidenceTable
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings
@@ -70,7 +72,9 @@ def app_from_environment() -> faust.App:
     logging.getLogger("kafka").setLevel(logging.WARNING)  # it tells of every connection
     data_dir(settings).mkdir(parents=True, exist_ok=True)  # Faust makes the last level only
     scores = {"score", "evaluate"} & set(settings.roles)
-    return create_app(settings, load_scorer(settings) if scores else None)
+    app = create_app(settings, load_scorer(settings) if scores else None)
+    spare_the_old()
+    return app
 
 
 def load_scorer(settings: Settings) -> Scorer | None:
@@ -121,7 +125,7 @@ def create_app(
 class _Core:
     """What most parts need."""
 
-    app: faust.App
+    app: BatchApp
     settings: Settings
     clock: Callable[[], int]
     metrics: Metrics
@@ -129,6 +133,7 @@ class _Core:
     refuser: Refuser
     assortment: Assortment
     sessions: SessionTable
+    evidence: EvidenceTable
     progress: Progress
     executor: ThreadPoolExecutor
 
@@ -137,7 +142,6 @@ def _core(settings: Settings, clock: Callable[[], int]) -> _Core:
     app = faust_app(settings)
     metrics = Metrics(CollectorRegistry())
     outbox = Outbox(app.maybe_start_producer, settings.prefix)
-    table = app.Table("sessions", key_type=bytes, value_type=bytes, partitions=settings.partitions)
     return _Core(
         app=app,
         settings=settings,
@@ -146,10 +150,16 @@ def _core(settings: Settings, clock: Callable[[], int]) -> _Core:
         outbox=outbox,
         refuser=Refuser(outbox, metrics),
         assortment=Assortment(),
-        sessions=SessionTable(table),
+        sessions=SessionTable(_table(app, "sessions", settings)),
+        evidence=EvidenceTable(_table(app, "evidence", settings)),
         progress=Progress(app, settings.prefix),
         executor=ThreadPoolExecutor(1, "scorer"),
     )
+
+
+def _table(app: BatchApp, name: str, settings: Settings) -> Any:
+    """A compacted table of raw bytes, co-partitioned with the user events."""
+    return app.Table(name, key_type=bytes, value_type=bytes, partitions=settings.partitions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,26 +225,30 @@ def _label(
     labeller = Labeller(
         partition=lambda: Partition(PartitionFold(join, view, core.assortment.duration)),
         sessions=core.sessions,
+        evidence=core.evidence,
         outbox=core.outbox,
         refuser=core.refuser,
         progress=core.progress,
         metrics=core.metrics,
         clock=core.clock,
         listeners=listeners,
+        prefix=core.settings.prefix,
+        may_begin=may_begin.is_set,
     )
 
     async def start_over(*_: Any, **__: Any) -> None:
-        labeller.clear()
+        labeller.start_over()
 
-    def erase(partition: int, user_id: str) -> None:
-        core.sessions.forget(partition, user_id)
+    async def erase(partition: int, user_id: str) -> None:
+        erased = core.sessions.forget(user_id)
+        await core.outbox.send_raw(core.sessions.changelog, partition, [erased])
         refresher.forget(user_id)
         log.info("partition %d: a user was erased from the sessions", partition)
 
     core.app.on_partitions_revoked.connect(start_over)
     core.app.on_partitions_assigned.connect(start_over)
     core.app.timer(TICK_S)(labeller.advance)
-    agents.user_events(labeller, may_begin)
+    core.app.subscribe(labeller)
     agents.items()
     agents.erasures(erase)
 

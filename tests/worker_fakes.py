@@ -9,7 +9,9 @@ import numpy as np
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
 from schemas.events import Item
+from stream import outbox
 from stream.inbound import Inbound
+from stream.outbox import Outgoing
 
 
 class Delivered(NamedTuple):
@@ -26,6 +28,7 @@ class Sent(NamedTuple):
     key: bytes | None
     value: bytes
     headers: dict[str, bytes]
+    partition: int | None = None
 
 
 class FakeProducer:
@@ -48,8 +51,17 @@ class FakeProducer:
         timestamp: float | None,
         headers: Any,
     ) -> asyncio.Future[Delivered]:
-        offset = sum(sent.topic == topic for sent in self.sent)
-        self.sent.append(Sent(topic, key, value or b"", dict(headers)))
+        return self._deliver([Sent(topic, key, value or b"", dict(headers), partition)])
+
+    async def send_many(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[outbox.Sent]:
+        delivery = self._deliver(
+            [Sent(topic, key, value or b"", dict(headers), partition) for key, value, headers in records]
+        )
+        return [outbox.Sent(delivery, place) for place in range(len(records))]
+
+    def _deliver(self, records: Sequence[Sent]) -> asyncio.Future[Delivered]:
+        offset = len(self.on(records[0].topic))
+        self.sent.extend(records)
         delivery: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
         if self.slow:
             self._open.append(delivery)
@@ -70,10 +82,10 @@ class FakeProducer:
 
 
 class FakeProgress:
-    """A consumer that stands still unless `behind` says otherwise, and remembers what was committed."""
+    """A consumer that stands still unless `unread` says otherwise, and remembers what was committed."""
 
     def __init__(self) -> None:
-        self.behind: dict[str, int] = {}
+        self.unread: dict[str, int] = {}
         self.committed: dict[tuple[str, int], int] = {}
         self.cleared = 0
 
@@ -83,8 +95,8 @@ class FakeProgress:
     async def locate(self, topics: Sequence[str], partitions: Sequence[int]) -> None:
         return None
 
-    def unread(self, topic: str, partition: int, position: int | None) -> int | None:
-        return self.behind.get(topic, 0)
+    def behind(self, partition: int, positions: Mapping[str, int | None]) -> dict[str, int | None]:
+        return {topic: self.unread.get(topic, 0) for topic in positions}
 
     async def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
         self.committed.update(offsets)
@@ -94,16 +106,11 @@ class FakeProgress:
 
 
 class FakeTable:
-    """A Faust table of raw bytes; `changelog` is what a successor would recover from."""
+    """A Faust table of raw bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, changelog: str = "changelog") -> None:
+        self.changelog_topic_name = changelog
         self.data: dict[bytes, bytes] = {}
-        self.changelog: list[tuple[int, bytes, bytes | None]] = []
-
-    def send_changelog(
-        self, partition: int, key: bytes, value: bytes | None, value_serializer: str | None = None
-    ) -> None:
-        self.changelog.append((partition, key, value))
 
 
 class FakeScorer:

@@ -6,9 +6,11 @@ from schemas.codec import decode, encode
 from schemas.events import Click, Impression, ShownItem, UserEvent
 from schemas.labels import LabeledSlate
 from schemas.trace import HEADER, Trace
+from stream.evidence_table import EvidenceTable
 from stream.folding import PartitionFold
+from stream.inbound import Inbound
 from stream.join_settings import JoinSettings
-from stream.labeller import Labeller
+from stream.labeller import LEAD_MS, STALLED_MS, Labeller
 from stream.metrics import Metrics
 from stream.outbox import Outbox, Sent
 from stream.partition import Partition
@@ -39,6 +41,7 @@ class World:
         self.producer = FakeProducer(slow)
         self.progress = FakeProgress()
         self.table = FakeTable()
+        self.evidence = FakeTable("evidence")
         self.bystander = Bystander()
         metrics = Metrics(CollectorRegistry())
         outbox = Outbox(self.producer, prefix="p.")
@@ -47,13 +50,21 @@ class World:
         self.labeller = Labeller(
             partition=lambda: Partition(PartitionFold(JOIN, view, lambda _: None)),
             sessions=sessions,
+            evidence=EvidenceTable(self.evidence),
             outbox=outbox,
             refuser=Refuser(outbox, metrics),
             progress=self.progress,  # type: ignore[arg-type]
             metrics=metrics,
             clock=lambda: self.now,
             listeners=[self.bystander],
+            prefix="p.",
         )
+
+    async def take(self, *messages: Inbound) -> None:
+        """Hand over messages of one topic."""
+        topic, partition = messages[0].topic, messages[0].partition
+        records = [message._replace(headers=tuple(message.headers.items())) for message in messages]
+        await self.labeller.take(f"p.{topic}", partition, records)
 
     def labels(self) -> list[LabeledSlate]:
         return [decode(LabeledSlate, sent.value) for sent in self.producer.on("p.labels")]
@@ -74,8 +85,8 @@ def clicked(ts: int, request_id: str = "r") -> bytes:
 
 def test_a_click_leaves_at_once_with_its_stamps():
     async def scenario(world: World) -> None:
-        await world.labeller.take(inbound("impressions", shown(1_000), timestamp=1_005))
-        await world.labeller.take(inbound("clicks", clicked(1_100), timestamp=1_105))
+        await world.take(inbound("impressions", shown(1_000), timestamp=1_005))
+        await world.take(inbound("clicks", clicked(1_100), timestamp=1_105))
 
     world = World()
     asyncio.run(scenario(world))
@@ -90,8 +101,8 @@ def test_a_click_leaves_at_once_with_its_stamps():
 
 def test_time_closes_a_slate_and_then_its_messages_are_committed():
     async def scenario(world: World) -> None:
-        await world.labeller.take(inbound("impressions", shown(1_000), offset=4, timestamp=1_000))
-        await world.labeller.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
+        await world.take(inbound("impressions", shown(1_000), offset=4, timestamp=1_000))
+        await world.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
         await world.labeller.advance()
         assert world.progress.committed == {("impressions", 0): 4, ("clicks", 0): 9}
         world.now += 2 * JOIN.horizon_ms
@@ -109,8 +120,8 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
 
 def test_nothing_is_committed_before_the_broker_has_the_labels():
     async def scenario(world: World) -> None:
-        await world.labeller.take(inbound("impressions", shown(1_000)))
-        await world.labeller.take(inbound("clicks", clicked(1_100)))
+        await world.take(inbound("impressions", shown(1_000)))
+        await world.take(inbound("clicks", clicked(1_100)))
         advancing = asyncio.create_task(world.labeller.advance())
         for _ in range(10):
             await asyncio.sleep(0)
@@ -125,9 +136,9 @@ def test_nothing_is_committed_before_the_broker_has_the_labels():
 
 def test_what_cannot_be_read_becomes_one_dead_letter_and_the_partition_moves_on():
     async def scenario(world: World) -> None:
-        await world.labeller.take(inbound("clicks", b"{", offset=3))
-        await world.labeller.take(inbound("impressions", shown(1_000)))
-        await world.labeller.take(inbound("clicks", clicked(1_100), offset=4))
+        await world.take(inbound("clicks", b"{", offset=3))
+        await world.take(inbound("impressions", shown(1_000)))
+        await world.take(inbound("clicks", clicked(1_100), offset=4))
         await world.labeller.advance()
 
     world = World()
@@ -140,17 +151,18 @@ def test_what_cannot_be_read_becomes_one_dead_letter_and_the_partition_moves_on(
 
 def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
     async def scenario(world: World, events: int) -> None:
-        await world.labeller.take(inbound("impressions", shown(1_000)))
+        await world.take(inbound("impressions", shown(1_000)))
         for number in range(events):
             click = Click(
                 event_id=f"c{number}", request_id="r", user_id="user", item_id="a", ts=1_100 + number
             )
-            await world.labeller.take(inbound("clicks", encode(click), offset=number))
+            await world.take(inbound("clicks", encode(click), offset=number))
         await world.labeller.advance()
 
     world = World()
     asyncio.run(scenario(world, events=20))
-    assert [(partition, key) for partition, key, _ in world.table.changelog] == [(0, b"user")]
+    (written,) = world.producer.on("changelog")
+    assert (written.partition, written.key) == (0, b"user")
     successor = SessionTable(world.table)
     state = successor.get("user")
     assert state is not None
@@ -160,10 +172,10 @@ def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
 def test_reading_again_after_a_rebalance_tells_the_same_labels():
     async def scenario(world: World) -> None:
         for _ in range(2):
-            await world.labeller.take(inbound("impressions", shown(1_000)))
-            await world.labeller.take(inbound("clicks", clicked(1_100)))
+            await world.take(inbound("impressions", shown(1_000)))
+            await world.take(inbound("clicks", clicked(1_100)))
             await world.labeller.advance()
-            world.labeller.clear()
+            world.labeller.start_over()
 
     world = World()
     asyncio.run(scenario(world))
@@ -174,11 +186,11 @@ def test_reading_again_after_a_rebalance_tells_the_same_labels():
 
 def test_a_message_that_waits_through_a_rebalance_is_left_to_be_read_again():
     async def scenario(world: World) -> None:
-        await world.labeller.take(inbound("impressions", shown(1_000)))
+        await world.take(inbound("impressions", shown(1_000)))
         async with world.labeller._turn:
-            waiting = asyncio.create_task(world.labeller.take(inbound("clicks", clicked(1_100))))
+            waiting = asyncio.create_task(world.take(inbound("clicks", clicked(1_100))))
             await asyncio.sleep(0)
-            world.labeller.clear()
+            world.labeller.start_over()
         await waiting
         await world.labeller.advance()
 
@@ -186,3 +198,37 @@ def test_a_message_that_waits_through_a_rebalance_is_left_to_be_read_again():
     asyncio.run(scenario(world))
     assert not world.labels()
     assert not world.progress.committed
+
+
+def test_what_the_stream_taught_is_written_before_a_commit_and_restored_by_a_successor():
+    async def scenario(world: World) -> None:
+        for number in range(4):
+            ts = 1_000 + number * 2 * JOIN.horizon_ms
+            await world.take(inbound("impressions", shown(ts, f"r{number}"), offset=number))
+            await world.take(inbound("clicks", clicked(ts + 100, f"r{number}"), offset=number))
+            await world.labeller.advance()
+
+    world = World()
+    asyncio.run(scenario(world))
+    (*_, written) = world.producer.on("evidence")
+    assert written.partition == 0
+    assert EvidenceTable(world.evidence).get(0) == written.value
+    fold = PartitionFold(JOIN, {}, lambda _: None)
+    fold.restore_evidence(written.value)
+
+
+def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
+    async def scenario(world: World) -> None:
+        assert world.labeller.wants("p.clicks", 0)
+        world.progress.unread = {"impressions": 7}
+        await world.take(inbound("impressions", shown(1_000)))
+        await world.take(inbound("clicks", clicked(1_100 + LEAD_MS)))
+        assert not world.labeller.wants("p.clicks", 0)
+        assert world.labeller.wants("p.impressions", 0)
+        world.now += STALLED_MS
+        assert world.labeller.wants("p.clicks", 0)
+        world.progress.unread = {}
+        await world.take(inbound("clicks", clicked(1_200 + LEAD_MS), offset=1))
+        assert world.labeller.wants("p.clicks", 0)
+
+    asyncio.run(scenario(World()))
