@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.backfill import BackfillSettings
 from learner.base import Base
 from learner.catalogue import Embed
 from learner.controls import Popularity, SmoothedRates
 from learner.cooccurrence import ItemKnn
-from learner.learned_arms import AdaLora, Frozen
+from learner.fine_tuned import FineTuned, everything, heads_only
+from learner.learned_arms import AdaLora, Frozen, fixed_rank
 from learner.query import Query
+from learner.retrained import DAY_MS, HOUR_MS, Retrained
+from learner.river_arms import river_fm, river_lr
+from learner.update import UpdateSettings
 from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -20,19 +25,27 @@ from schemas.labels import LabeledSlate
 Scores = NDArray[np.floating]
 
 
-class Arm(Protocol):
-    """A model under test.
-
-    The harness scores everything between two publishes before it hands over what was observed meanwhile,
-    and only then publishes. So an arm need not keep two versions: what it knows while it scores is what was
-    published.
-    """
+class Server(Protocol):
+    """What answers queries."""
 
     def score(self, queries: Sequence[Query]) -> list[Scores]:
         """Probabilities per query, [n_candidates, len(TASKS)].
 
         Consecutive queries may share one candidates object, which does not change.
         """
+        ...
+
+
+class Arm(Server, Protocol):
+    """A model under test.
+
+    The harness scores everything between two publishes before it hands over what was observed meanwhile,
+    and only then publishes. So an arm need not keep two versions: what it knows while it scores is what was
+    published. Where an older version must go on answering, it is a copy.
+    """
+
+    def serving(self) -> Server:
+        """What answers as the arm would now, whatever the arm learns afterwards."""
         ...
 
     def learn(self, slates: Sequence[LabeledSlate]) -> None:
@@ -65,26 +78,34 @@ class Start:
     base: Base | None = None
 
 
-class Entry(NamedTuple):
-    """How an arm is made, and whether `Start` must hold a trained base and its text encoder for it."""
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How an arm is made, and what is to be known of it before.
+
+    needs_base: `Start` must hold a trained base and its text encoder.
+    chance: another seed gives another arm, so that one run does not tell all.
+    every_ms: it has no new version more often than this, however often others publish; None: it never has.
+    """
 
     make: Callable[[Start], Arm]
     needs_base: bool = False
+    chance: bool = False
+    every_ms: int | None = 1
 
 
-def _warmed(make: Callable[[], Arm]) -> Entry:
+def _warmed(make: Callable[[Start], Arm], chance: bool = False) -> Entry:
     """An arm that learns the warm-up as it learns the stream."""
 
     def start(start: Start) -> Arm:
-        arm = make()
+        arm = make(start)
         arm.learn(start.slates)
         arm.publish()
         return arm
 
-    return Entry(start)
+    return Entry(make=start, chance=chance)
 
 
-def _based(make: Callable[[Base, Embed, Start], Arm]) -> Entry:
+def _based(make: Callable[[Base, Embed, Start], Arm], every_ms: int | None = 1) -> Entry:
     """An arm that starts from the trained base, which has learned the warm-up already."""
 
     def start(start: Start) -> Arm:
@@ -92,15 +113,42 @@ def _based(make: Callable[[Base, Embed, Start], Arm]) -> Entry:
             raise BaseError("arm: expected a trained base and its text encoder to start from, got none")
         return make(start.base, start.embed, start)
 
-    return Entry(start, needs_base=True)
+    return Entry(make=start, needs_base=True, chance=True, every_ms=every_ms)
+
+
+def _adalora(base: Base, embed: Embed, start: Start) -> Arm:
+    return AdaLora(base, start.items, embed, start.seed)
+
+
+def _lora(base: Base, embed: Embed, start: Start) -> Arm:
+    return AdaLora(base, start.items, embed, start.seed, fixed_rank(UpdateSettings()))
+
+
+def _full(base: Base, embed: Embed, start: Start) -> Arm:
+    return FineTuned(base, start.items, embed, start.seed, everything)
+
+
+def _head(base: Base, embed: Embed, start: Start) -> Arm:
+    return FineTuned(base, start.items, embed, start.seed, heads_only)
+
+
+def _batch(base: Base, embed: Embed, start: Start) -> Arm:
+    return Retrained(base, start.items, embed, BackfillSettings(seed=start.seed))
 
 
 ARMS: Mapping[str, Entry] = {
-    "adalora": _based(lambda base, embed, start: AdaLora(base, start.items, embed, start.seed)),
-    "frozen": _based(lambda base, embed, start: Frozen(base, start.items, embed)),
-    "ctr": _warmed(SmoothedRates),
-    "popularity": _warmed(Popularity),
-    "itemknn": _warmed(ItemKnn),
+    "adalora": _based(_adalora),
+    "lora": _based(_lora),
+    "full": _based(_full),
+    "head": _based(_head),
+    "frozen": _based(lambda base, embed, start: Frozen(base, start.items, embed), None),
+    "batch-hourly": _based(_batch, HOUR_MS),
+    "batch-daily": _based(_batch, DAY_MS),
+    "river-lr": _warmed(lambda start: river_lr(start.items)),
+    "river-fm": _warmed(lambda start: river_fm(start.items, start.seed), chance=True),
+    "ctr": _warmed(lambda _start: SmoothedRates()),
+    "popularity": _warmed(lambda _start: Popularity()),
+    "itemknn": _warmed(lambda _start: ItemKnn()),
 }
 """Name → entry. A new arm is one file and one line here; the contract test of arms picks it up."""
 

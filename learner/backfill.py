@@ -88,6 +88,21 @@ def train_base(
     return Trained(base=base, examples=len(examples), held_out_loss=held_out_loss)
 
 
+def continued(
+    ranker: Ranker, knowledge: Knowledge, settings: BackfillSettings, device: torch.device | str = "cpu"
+) -> Callable[[Sequence[Example]], None]:
+    """What goes on training all weights of a ranker, in place: one pass over examples, in their order."""
+    ranker.requires_grad_(True)
+    fit = _Fit(ranker, knowledge, settings, device, lambda _stage, _done, _total: None)
+
+    def train(examples: Sequence[Example]) -> None:
+        with torch.random.fork_rng():  # dropout draws from torch's own generator
+            torch.manual_seed(settings.seed)
+            fit.epoch(examples)
+
+    return train
+
+
 def _examples(knowledge: Knowledge, slates: Iterable[LabeledSlate]) -> list[Example]:
     ledger = Ledger(capacity=1_000_000)
     intake = Intake(knowledge.vocabulary, knowledge.encoder, knowledge.counters, ledger, knowledge.embed)
@@ -140,7 +155,7 @@ class _Fit:
         for epoch in range(settings.epochs):
             self._progress("train base", epoch, settings.epochs)
             self._forget_rows()
-            self._epoch([train[i] for i in self._shuffle.permutation(len(train))])
+            self.epoch([train[i] for i in self._shuffle.permutation(len(train))])
             loss = self._loss(late) if late else -float(epoch)
             best, best_loss, waited = (
                 (self._state(), loss, 0) if loss < best_loss else (best, best_loss, waited + 1)
@@ -148,7 +163,7 @@ class _Fit:
             if waited >= settings.patience:
                 break
         self._ranker.load_state_dict(best)
-        self._epoch(late)
+        self.epoch(late)
         self._progress("train base", settings.epochs, settings.epochs)
         return best_loss if late else float("nan")
 
@@ -162,7 +177,8 @@ class _Fit:
             for table, rows in self._birth.items():
                 self._ranker.get_parameter(table).copy_(rows)
 
-    def _epoch(self, examples: Sequence[Example]) -> None:
+    def epoch(self, examples: Sequence[Example]) -> None:
+        """One pass over the examples, in this order."""
         self._ranker.train()
         for start in range(0, len(examples), self._settings.batch):
             self._step(examples[start : start + self._settings.batch])

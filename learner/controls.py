@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,10 @@ class SmoothedRates:
     def publish(self) -> None:
         """Nothing to do: counts are in force as they are made."""
 
+    def serving(self) -> "SmoothedRates":
+        """A copy."""
+        return deepcopy(self)
+
     def _score_one(self, query: Query, average: Floats) -> Floats:
         user = self._users.above(self._users.index.rows([query.user_id]), average)
         surface = self._surfaces.above(self._surfaces.index.rows([query.surface]), average)
@@ -175,6 +180,10 @@ class Popularity:
 
     def publish(self) -> None:
         """Nothing to do: counts are in force as they are made."""
+
+    def serving(self) -> "Popularity":
+        """A copy."""
+        return deepcopy(self)
 
     def _count(self, ts: int, target: TrainingTarget) -> None:
         weights = np.array(target.weights)

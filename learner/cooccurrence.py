@@ -1,6 +1,7 @@
 """PURE: items that users like one after the other, counted as they come, near ones more than far ones."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,10 @@ class ItemKnn:
 
     def publish(self) -> None:
         """Nothing to do: counts are in force as they are made."""
+
+    def serving(self) -> "ItemKnn":
+        """A copy."""
+        return deepcopy(self)
 
     def _score_one(self, query: Query) -> Floats:
         near = np.zeros(len(self._index))

@@ -1,28 +1,49 @@
-"""The arms that start from a trained base: the online learner, and the base as it was."""
+"""The arms that start from a trained base and learn by low rank, and the base as it was."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learner.base import Base
 from learner.catalogue import Embed
+from learner.knowledge import Knowledge
 from learner.online import OnlineLearner
 from learner.query import Query
-from learner.scorer import score
+from learner.ranker import Ranker
+from learner.scorer import fork, score
 from learner.update import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 
-_BATCH = 256
+BATCH = 256
 """Most slates of one step, as in the live loop."""
+
+
+class Served:
+    """A ranker, and the counts it is asked with, that nobody changes any more."""
+
+    def __init__(self, ranker: Ranker, knowledge: Knowledge) -> None:
+        self._ranker, self._knowledge = ranker, knowledge
+
+    def score(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
+        """Probabilities, one array [n candidates, K] a query."""
+        return score(self._ranker, self._knowledge, queries, "cpu")
 
 
 class AdaLora:
     """The live learner, step for step; it scores with the weights it has, which are those just published."""
 
-    def __init__(self, base: Base, items: Sequence[Item], embed: Embed, seed: int) -> None:
-        self._learner = OnlineLearner(base, embed, UpdateSettings(), seed)
+    def __init__(
+        self,
+        base: Base,
+        items: Sequence[Item],
+        embed: Embed,
+        seed: int,
+        settings: UpdateSettings = UpdateSettings(),  # noqa: B008  # frozen
+    ) -> None:
+        self._learner = OnlineLearner(base, embed, settings, seed)
         self._learner.knowledge.catalogue.put(items)
         self._published: list[int] = []
 
@@ -32,12 +53,16 @@ class AdaLora:
 
     def learn(self, slates: Sequence[LabeledSlate]) -> None:
         """Learn labels in the order in which they were observed."""
-        for start in range(0, len(slates), _BATCH):
-            self._learner.learn(slates[start : start + _BATCH])
+        for start in range(0, len(slates), BATCH):
+            self._learner.learn(slates[start : start + BATCH])
 
     def publish(self) -> None:
         """Write the checkpoint that scorers would get, for its size."""
         self._published.append(len(self._learner.checkpoint().payload))
+
+    def serving(self) -> Served:
+        """The weights and counts of now."""
+        return Served(fork(self._learner.ranker), self._learner.knowledge.with_own_counts())
 
     @property
     def published_bytes(self) -> Sequence[int]:
@@ -50,23 +75,28 @@ class AdaLora:
         return sum(p.numel() for p in self._learner.ranker.parameters() if p.requires_grad)
 
 
-class Frozen:
+def fixed_rank(settings: UpdateSettings) -> UpdateSettings:
+    """The same learner without allocation: every layer has the rank that adalora's have in the mean."""
+    return replace(settings, rank=settings.mean_rank, exchange=0.0)
+
+
+class Frozen(Served):
     """The base, never updated: neither weights nor counts."""
 
     published_bytes: Sequence[int] = ()
     trained_parameters = 0
 
     def __init__(self, base: Base, items: Sequence[Item], embed: Embed) -> None:
-        self._ranker = base.ranker()
-        self._knowledge = base.knowledge(embed)
-        self._knowledge.catalogue.put(items)
-
-    def score(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
-        """Probabilities, one array [n candidates, K] a query."""
-        return score(self._ranker, self._knowledge, queries, "cpu")
+        knowledge = base.knowledge(embed)
+        knowledge.catalogue.put(items)
+        super().__init__(base.ranker(), knowledge)
 
     def learn(self, slates: Sequence[LabeledSlate]) -> None:
         """Nothing: that is what frozen means."""
 
     def publish(self) -> None:
         """Nothing."""
+
+    def serving(self) -> Served:
+        """Itself, which never changes."""
+        return self

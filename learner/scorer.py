@@ -91,7 +91,7 @@ class Scorer:
         """
         tensors = checkpoint.verify(manifest, payload, self._base.hash, expected_shapes(self._frozen.ranker))
         parent = self._parent(manifest, adapter_rank(tensors))
-        ranker = _fork(parent.ranker)
+        ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
         numbering = apply(ranker, knowledge, tensors, parent.numbering)
         items = _item_vectors(ranker, knowledge, self._device)
@@ -184,7 +184,7 @@ def _vectors_of(ranker: Ranker, knowledge: Knowledge, rows: Tensor, device: torc
     return vectors
 
 
-def _fork(ranker: Ranker) -> Ranker:
-    """A copy with an adapter of its own over the same frozen base tensors."""
+def fork(ranker: Ranker) -> Ranker:
+    """A copy with weights of its own that learn, over the same frozen tensors."""
     shared = {id(p): p for p in ranker.parameters() if not p.requires_grad}
     return deepcopy(ranker, shared)

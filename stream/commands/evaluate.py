@@ -1,56 +1,49 @@
 """SHELL: `freshrank evaluate`: a log, test-then-train, with any number of arms in one pass."""
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
 import msgspec
-import torch
 from rich.console import Console
-from rich.table import Table
 
-from learner.arms import ARMS, Start, needs_base
-from learner.backfill import BackfillSettings, Progress, train_base
-from learner.ranker import RankerSettings
-from learner.settings import LearnerSettings
-from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
+from learner.arms import ARMS
 from schemas.errors import FreshrankError
-from schemas.events import Item, UserEvent
-from schemas.labels import LabeledSlate
 from stream.commands.bars import StageBars
-from stream.logs import between, count_events, read_events, read_items, split_ts
-from stream.prequential.exams import Examiner, K
-from stream.prequential.harness import Prequential, warm_up
-from stream.prequential.observer import Observer
-from stream.prequential.report import RANK_METRICS, SLATE_METRICS, report
+from stream.prequential.picture import draw
+from stream.prequential.tables import tables
+from stream.prequential.trial import UNITS_MS, Interval, Plan, run
 
-_UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "day": 86_400_000}
-_COSTS = ("seconds_per_1000", "published_bytes_median", "trained_parameters")
-_EVERY_EVENTS = 500
-"""How often, in events, a progress bar moves."""
+_DAY = "day"
+"""Another way to write `d`."""
 
 
-class Interval(click.ParamType):
-    """A length of event time such as `1s`, `5min`, `1h`, `1day`, as milliseconds; `never` is None."""
+class Intervals(click.ParamType):
+    """Lengths of event time such as `1s,5min,1h,1d,never`, as milliseconds; never is None."""
 
-    name = "interval"
+    name = "intervals"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Parse the option's text."""
-        if value == "never":
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Interval, ...]:
+        """Parse the option's text; the shortest comes first."""
+        found = {self._one(text, param, ctx) for text in value.split(",")}
+        return tuple(sorted(found, key=lambda interval: float("inf") if interval is None else interval))
+
+    def _one(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Interval:
+        if text == "never":
             return None
-        match = re.fullmatch(r"([1-9]\d*)(ms|s|min|h|day)", value)
-        if match is None:
-            self.fail(f"expected a number with {', '.join(_UNITS_MS)}, or never; got {value!r}", param, ctx)
-        return int(match[1]) * _UNITS_MS[match[2]]
+        match = re.fullmatch(r"([1-9]\d*)(\w+)", text)
+        unit = "" if match is None else match[2].replace(_DAY, "d")
+        if match is None or unit not in UNITS_MS:
+            self.fail(f"expected numbers with {', '.join(UNITS_MS)}, or never; got {text!r}", param, ctx)
+        return int(match[1]) * UNITS_MS[unit]
 
 
 class Names(click.ParamType):
-    """Arms, separated by commas."""
+    """Arms, separated by commas; `all` is all there are."""
 
     name = "names"
 
@@ -58,11 +51,28 @@ class Names(click.ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """Parse the option's text."""
-        names = tuple(dict.fromkeys(value.split(",")))
+        names = tuple(ARMS) if value == "all" else tuple(dict.fromkeys(value.split(",")))
         unknown = [name for name in names if name not in ARMS]
         if unknown:
             self.fail(f"expected some of {', '.join(ARMS)}; got {', '.join(unknown)}", param, ctx)
         return names
+
+
+class Seeds(click.ParamType):
+    """Whole numbers, separated by commas."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse the option's text."""
+        if re.fullmatch(r"\d+(,\d+)*", value) is None:
+            self.fail(f"expected whole numbers separated by commas, got {value!r}", param, ctx)
+        return tuple(dict.fromkeys(map(int, value.split(","))))
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -70,108 +80,54 @@ class Names(click.ParamType):
     "--log", "directory", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--base-until", default=0.3, show_default=True, help="Share of the log (0 to 1), or epoch ms.")
+@click.option("--until", type=float, help="Share of the log, or epoch ms; default: all of it.")
 @click.option(
-    "--publish-every", type=Interval(), default="1s", show_default=True, help="Of event time; or never."
+    "--publish-every",
+    "intervals",
+    type=Intervals(),
+    default="1s",
+    show_default=True,
+    help="Of event time; several, as 1s,1min,1h,1d,never, give the freshness curve.",
 )
-@click.option("--arms", "names", type=Names(), default="adalora,frozen,ctr,popularity", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--report", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here.")
+@click.option(
+    "--arms",
+    "names",
+    type=Names(),
+    default="adalora,frozen,ctr,popularity",
+    show_default=True,
+    help=f"all, or some of {', '.join(ARMS)}.",
+)
+@click.option("--seeds", type=Seeds(), default="0", show_default=True, help="Results are means over these.")
+@click.option("--report", "target", type=_FILE, help="Write JSON here.")
+@click.option("--plot", type=_FILE, help="Write a PNG here.")
 def evaluate(
     directory: Path,
     base_until: float,
-    publish_every: int | None,
+    until: float | None,
+    intervals: Sequence[Interval],
     names: Sequence[str],
-    seed: int,
+    seeds: Sequence[int],
     target: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Replay a log offline: score each impression with what was published before it, then learn from it."""
+    """Replay a log offline: score each impression with what was published before it, then learn from it.
+
+    Differences are those of the first arm to each other one.
+    """
     console = Console()
+    plan = Plan(
+        log=directory, arms=names, base_until=base_until, until=until, intervals=intervals, seeds=seeds
+    )
     try:
         with StageBars(console) as bars:
-            results = run(directory, base_until, publish_every, names, seed, bars)
+            results = run(plan, bars)
     except FreshrankError as error:
         raise click.ClickException(str(error)) from error
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    console.print(_table(results))
-
-
-def run(
-    directory: Path,
-    base_until: float,
-    publish_every: int | None,
-    names: Sequence[str],
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Evaluate arms on a log directory and return the report.
-
-    Raises:
-        LogDirectoryError: the log cannot be read.
-        BaseError: the part before the split has nothing to train a base on, and an arm needs one.
-    """
-    items = list(read_items(directory))
-    durations = {item.item_id: item.duration_ms for item in items}.get
-    cut = split_ts(directory, base_until)
-    observer, examiner = Observer(durations), Examiner()
-    before = _counted(
-        between(read_events(directory), None, cut), "warm up", count_events(directory, None, cut), progress
-    )
-    start = _start(items, warm_up(before, observer, examiner), names, seed, progress)
-    arms = {name: ARMS[name].make(start) for name in names}
-    trial = Prequential(observer, examiner, arms, publish_every, seed, perf_counter)
-    after = between(read_events(directory), cut, None)
-    trial.run(_counted(after, "test, train", count_events(directory, cut), progress))
-    asked = {"log": directory.name, "base_until_ts": cut, "publish_every_ms": publish_every, "seed": seed}
-    return asked | report(trial, durations, examiner.seen, seed)
-
-
-def _start(
-    items: Sequence[Item], slates: Sequence[LabeledSlate], names: Sequence[str], seed: int, progress: Progress
-) -> Start:
-    if not needs_base(names):
-        return Start(items=items, slates=slates, seed=seed)
-    settings = LearnerSettings.from_env(os.environ)
-    torch.set_num_threads(settings.threads)
-    embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER)
-    fit = BackfillSettings(seed=seed)
-    trained = train_base(items, slates, embed, DEFAULT_TEXT_ENCODER, RankerSettings(), fit, progress=progress)
-    return Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base)
-
-
-def _counted(events: Iterable[UserEvent], stage: str, total: int, progress: Progress) -> Iterator[UserEvent]:
-    """Pass events on and say how many there were."""
-    done = 0
-    for done, event in enumerate(events, start=1):
-        if done % _EVERY_EVENTS == 0:
-            progress(stage, done, total)
-        yield event
-    progress(stage, done, total)
-
-
-def _table(results: dict[str, Any]) -> Table:
-    """A row an arm and metric; metrics that do not apply to the log are left out."""
-    table = Table("metric", "arm", "value", "95 % interval", title=results["log"])
-    for metric in (*SLATE_METRICS, *RANK_METRICS, f"coverage@{K}", *_COSTS):
-        rows = [(name, arm, _value(arm, metric)) for name, arm in results["arms"].items()]
-        for name, arm, value in rows:
-            if value is not None:
-                table.add_row(
-                    metric,
-                    name,
-                    f"{value:.4f}" if value < 1_000 else f"{value:,.0f}",
-                    _span(arm["ci95"].get(metric)),
-                )
-        table.add_section()
-    return table
-
-
-def _value(arm: dict[str, Any], metric: str) -> float | None:
-    group, _, task = metric.partition(".")
-    value: float | None = arm[group][task] if task else arm[group]
-    return value
-
-
-def _span(ci95: tuple[float, float] | None) -> str:
-    return "" if ci95 is None else f"{ci95[0]:.4f} – {ci95[1]:.4f}"
+    reference = next(iter(results["arms"]))
+    for table in tables(results, reference):
+        console.print(table)
+    if plot is not None:
+        draw(results, reference, plot)

@@ -1,9 +1,9 @@
 """PURE: the order of time. Nothing is scored by a version that had not been published by then."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from learner.arms import Arm
+from learner.arms import Arm, Server
 from schemas.events import UserEvent
 from schemas.labels import LabeledSlate
 from stream.prequential.exams import Answers, Exam, Examiner, Truth
@@ -18,11 +18,105 @@ Clock = Callable[[], float]
 
 @dataclass
 class Contender:
-    """An arm, what it answered, and the seconds that it took."""
+    """An arm at one publish interval: what was answered, and the seconds that it took.
 
-    arm: Arm
+    Runs of several seeds share one name. `every_ms` None is never: the version of the start answers all.
+    `versions` counts those that somebody asked; a version that nobody asked is not made.
+    """
+
+    name: str
+    every_ms: int | None
     answers: Answers
     seconds: float = 0.0
+    versions: int = 0
+    boundary: int = -1
+    unscored: list[Exam] = field(default_factory=list)
+
+    def reaches(self, ts: int) -> bool:
+        """Whether a publish time has passed by `ts` that had not by the time of the exam before."""
+        if self.every_ms is None:
+            return False
+        last, self.boundary = self.boundary, ts // self.every_ms * self.every_ms
+        return self.boundary > last
+
+
+class Course:
+    """One arm, taught once, that is examined at one publish interval or several.
+
+    Versions are published at the multiples of an interval of event time, but made only when somebody asks:
+    all that was observed before the multiple is then learned at once. The first of several intervals must be
+    the shortest; the arm itself answers for it, and copies of the arm, each as old as its interval, for the
+    others. So they differ in what they serve and not in how they were trained, as in a system that trains
+    all the time and sends its weights now and then.
+    """
+
+    def __init__(self, arm: Arm, contenders: Sequence[Contender], clock: Clock) -> None:
+        """`clock` measures the seconds of learning and scoring, and decides nothing."""
+        self.arm = arm
+        self.contenders = contenders
+        self._servers: list[Server] = [arm, *(arm.serving() for _ in contenders[1:])]
+        self._copied = [0] * len(contenders)
+        self._lessons = 0
+        self._clock = clock
+        self._taught = any(contender.every_ms is not None for contender in contenders)
+        self._unlearned: list[tuple[int, LabeledSlate]] = []
+
+    def tell(self, ts: int, slates: Sequence[LabeledSlate]) -> None:
+        """Labels that became known by an event at `ts`."""
+        if self._taught:
+            self._unlearned += ((ts, slate) for slate in slates)
+
+    def ask(self, exam: Exam) -> None:
+        """Take an exam; it is answered by the versions of its time, if not at once."""
+        due = [n for n, contender in enumerate(self.contenders) if contender.reaches(exam.query.ts)]
+        # Earlier boundaries first: once the arm has learned more, no copy of it knows less.
+        for n in sorted(due, key=lambda n: self.contenders[n].boundary):
+            self._publish(n)
+        for n, contender in enumerate(self.contenders):
+            contender.unscored.append(exam)
+            if len(contender.unscored) >= _BATCH:
+                self._answer(n)
+
+    def finish(self) -> None:
+        """Answer what is left."""
+        for n in range(len(self.contenders)):
+            self._answer(n)
+
+    def _publish(self, n: int) -> None:
+        contender = self.contenders[n]
+        self._learn_before(contender.boundary)
+        if self._copied[n] == self._lessons:
+            return
+        self._copied[n] = self._lessons
+        contender.versions += 1
+        if n:
+            self._answer(n)
+            began = self._clock()
+            self._servers[n] = self.arm.serving()
+            contender.seconds += self._clock() - began
+
+    def _learn_before(self, ts: int) -> None:
+        known = next((i for i, (told, _) in enumerate(self._unlearned) if told >= ts), len(self._unlearned))
+        if not known:
+            return
+        self._answer(0)
+        slates = [slate for _, slate in self._unlearned[:known]]
+        del self._unlearned[:known]
+        began = self._clock()
+        self.arm.learn(slates)
+        self.arm.publish()
+        self.contenders[0].seconds += self._clock() - began
+        self._lessons += 1
+
+    def _answer(self, n: int) -> None:
+        contender = self.contenders[n]
+        exams, contender.unscored = contender.unscored, []
+        if not exams:
+            return
+        began = self._clock()
+        scores = self._servers[n].score([exam.query for exam in exams])
+        contender.seconds += self._clock() - began
+        contender.answers.add(exams, scores)
 
 
 def warm_up(events: Iterable[UserEvent], observer: Observer, examiner: Examiner) -> list[LabeledSlate]:
@@ -35,78 +129,34 @@ def warm_up(events: Iterable[UserEvent], observer: Observer, examiner: Examiner)
 
 
 class Prequential:
-    """Scores each exam at its time with the version published before, then lets the arms learn.
+    """One pass over the log: each exam is set to every course at its time, and then its labels are told.
 
-    Arms publish at the multiples of `publish_every_ms` of event time. Between two of them everything is
-    scored by the earlier version; then the arms learn what was observed before the later one, and publish.
-    So equal times are scored before they are learned, and no label in a version was observed at or after the
+    Equal times are scored before they are learned, and no label in a version was observed at or after the
     time of an exam that the version answers.
     """
 
-    def __init__(
-        self,
-        observer: Observer,
-        examiner: Examiner,
-        arms: Mapping[str, Arm],
-        publish_every_ms: int | None,
-        seed: int,
-        clock: Clock,
-    ) -> None:
-        """`publish_every_ms` None is never; `clock` measures the arms' seconds and decides nothing."""
-        self.contenders = {name: Contender(arm, Answers(seed)) for name, arm in arms.items()}
+    def __init__(self, observer: Observer, examiner: Examiner, courses: Sequence[Course]) -> None:
+        self.courses = courses
         self.exams: list[Exam] = []
         self.truth = Truth()
         self._observer = observer
         self._examiner = examiner
-        self._every = publish_every_ms
-        self._clock = clock
-        self._unscored: list[Exam] = []
-        self._unlearned: list[LabeledSlate] = []
-        self._turn: int | None = None
 
     def run(self, events: Iterable[UserEvent]) -> None:
         """Take the events after the split, in order of time."""
         for event in events:
             self._take(event)
-        self._score()
+        for one in self.courses:
+            one.finish()
 
     def _take(self, event: UserEvent) -> None:
-        if self._every is not None and event.ts // self._every != self._turn:
-            self._publish()
-            self._turn = event.ts // self._every
         exam = self._examiner.exam(event, self._observer)
         if exam is not None:
-            self._ask(exam)
+            self.exams.append(exam)
+            for one in self.courses:
+                one.ask(exam)
         slates = self._observer.observe(event)
         self._examiner.observe(event)
         self.truth.observe(event)
-        if self._every is not None:
-            self._unlearned += slates
-
-    def _ask(self, exam: Exam) -> None:
-        self.exams.append(exam)
-        self._unscored.append(exam)
-        if len(self._unscored) >= _BATCH:
-            self._score()
-
-    def _score(self) -> None:
-        exams, self._unscored = self._unscored, []
-        if not exams:
-            return
-        queries = [exam.query for exam in exams]
-        for contender in self.contenders.values():
-            began = self._clock()
-            scores = contender.arm.score(queries)
-            contender.seconds += self._clock() - began
-            contender.answers.add(exams, scores)
-
-    def _publish(self) -> None:
-        self._score()
-        slates, self._unlearned = self._unlearned, []
-        if not slates:
-            return
-        for contender in self.contenders.values():
-            began = self._clock()
-            contender.arm.learn(slates)
-            contender.arm.publish()
-            contender.seconds += self._clock() - began
+        for one in self.courses:
+            one.tell(event.ts, slates)

@@ -1,158 +1,109 @@
-"""PURE: what came of an evaluation: metrics with intervals, and the arms' paired differences."""
+"""PURE: what came of an evaluation, as one JSON document: metrics with intervals, and paired differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learner.evaluation import (
-    Weighted,
-    coverage,
-    ece,
-    gains_at,
-    gauc,
-    hits_at,
-    log_losses,
-    weighted_auc,
-    weighted_mean,
+from learner.evaluation import coverage, ece, gauc
+from learner.intervals import interval
+from stream.prequential.exams import K
+from stream.prequential.harness import Contender, Course, Prequential
+from stream.prequential.measures import (
+    RANK_METRICS,
+    Measured,
+    Measures,
+    Shown,
+    liked_of,
+    measure,
+    shown_of,
 )
-from learner.intervals import bootstrap, interval
-from stream.prequential.exams import Answers, Exam, K, NextItemExam, SlateExam, Truth
-from stream.prequential.harness import Contender, Prequential
-from stream.satisfaction import satisfaction
+from stream.prequential.running import running
 from stream.slates import Durations
 
-Bools = NDArray[np.bool_]
-Metrics = Mapping[str, Weighted]
-
-SLATE_METRICS = ("auc.click", "auc.long_view", "logloss.click", "logloss.long_view")
-RANK_METRICS = (f"hr@{K}", f"ndcg@{K}", f"hr@{K}_cold")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """The truth about every shown item, in the order of the arms' answers; all [n]."""
-
-    users: Sequence[str]
-    clicked: Bools
-    long_view: Bools
-
-
-@dataclass(frozen=True, kw_only=True)
-class Liked:
-    """What is known of every next item, in the order of the arms' ranks; all [n]."""
-
-    users: Sequence[str]
-    cold: Bools
+TASKS = ("click", "long_view")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A metric, and its value on each replicate of the log, [replicates]."""
+class Run:
+    """One seed of an entrant. `is_arm`: it is the arm itself and not a copy at a longer interval."""
 
-    value: float
-    replicates: NDArray[np.float64]
+    contender: Contender
+    course: Course
 
     @property
-    def ci95(self) -> tuple[float, float] | None:
-        """The 95 % interval."""
-        return interval(self.replicates)
+    def is_arm(self) -> bool:
+        """Whether the arm itself answered, and so learned and published, too."""
+        return self.contender is self.course.contenders[0]
 
 
-Measures = Mapping[str, Mapping[str, Measured]]
-"""Arm → metric → measured."""
+def report(trial: Prequential, durations: Durations, seen: int) -> dict[str, Any]:
+    """The metrics of every entrant and, for every two, first − second; None where a metric does not apply.
 
-
-def report(trial: Prequential, durations: Durations, seen: int, seed: int) -> dict[str, Any]:
-    """The metrics of every arm and, for every two arms, first − second; None where a metric does not apply.
-
-    `long_view` is KuaiRand's own rule, dwell ≥ min(duration, 18 s); it is judged by the arms' `satisfied`.
+    `long_view` is judged by the arms' `satisfied`. `seen` is how many items could have been recommended.
     """
     shown, liked = shown_of(trial.exams, trial.truth, durations), liked_of(trial.exams)
-    answers = {name: contender.answers for name, contender in trial.contenders.items()}
-    on_slates = _measure(shown.users, {name: _slate_metrics(a, shown) for name, a in answers.items()}, seed)
-    on_ranks = _measure(liked.users, {name: _rank_metrics(a, liked) for name, a in answers.items()}, seed)
-    measures = {name: {**on_slates[name], **on_ranks[name]} for name in answers}
-    examples = {"impressions": len(shown.users), "next_items": len(liked.users)}
-    arms = {
-        name: _arm(measures[name], contender, shown, seen) for name, contender in trial.contenders.items()
-    }
-    return {"examples": examples, "arms": arms, "differences": _differences(measures)}
-
-
-def shown_of(exams: Sequence[Exam], truth: Truth, durations: Durations) -> Shown:
-    """The truth of the slate exams, an entry an item."""
-    pairs = [(e, item) for e in exams if isinstance(e, SlateExam) for item in e.query.candidates]
-    dwells = [(truth.dwell_ms(e.request_id, item), durations(item)) for e, item in pairs]
-    return Shown(
-        users=[e.query.user_id for e, _ in pairs],
-        clicked=np.array([truth.clicked(e.request_id, item) for e, item in pairs], bool),
-        long_view=np.array([satisfaction(dwell, duration) >= 1 for dwell, duration in dwells], bool),
-    )
-
-
-def liked_of(exams: Sequence[Exam]) -> Liked:
-    """Users and coldness of the next-item exams."""
-    asked = [exam for exam in exams if isinstance(exam, NextItemExam)]
-    return Liked(users=[e.query.user_id for e in asked], cold=np.array([e.cold for e in asked], bool))
-
-
-def _slate_metrics(answers: Answers, shown: Shown) -> Metrics:
-    click, satisfied = answers.click, answers.satisfied
+    entrants = _entrants(trial.courses)
+    answers = {name: [run.contender.answers for run in runs] for name, runs in entrants.items()}
+    measures = measure(answers, shown, liked)
     return {
-        "auc.click": weighted_auc(click, shown.clicked),
-        "auc.long_view": weighted_auc(satisfied, shown.long_view),
-        "logloss.click": weighted_mean(log_losses(click, shown.clicked)),
-        "logloss.long_view": weighted_mean(log_losses(satisfied, shown.long_view)),
+        "examples": {"impressions": len(shown.users), "next_items": len(liked.users)},
+        "arms": {name: _arm(measures[name], runs, shown, seen) for name, runs in entrants.items()},
+        "differences": _differences(measures),
+        "running": running(answers, shown, liked),
     }
 
 
-def _rank_metrics(answers: Answers, liked: Liked) -> Metrics:
-    hits = hits_at(answers.ranks, K)
-    mean_hits = weighted_mean(hits)
+def _entrants(courses: Sequence[Course]) -> dict[str, list[Run]]:
+    """The runs of every entrant, one a seed."""
+    entrants: dict[str, list[Run]] = {}
+    for course in courses:
+        for contender in course.contenders:
+            entrants.setdefault(contender.name, []).append(Run(contender, course))
+    return entrants
+
+
+def _arm(measured: Mapping[str, Measured], runs: Sequence[Run], shown: Shown, seen: int) -> dict[str, Any]:
+    answers = [run.contender.answers for run in runs]
+    values = {name: finite(one.value) for name, one in measured.items()}
+    examples = len(answers[0].click) + len(answers[0].ranks)
+    covered = [coverage(len(one.recommended), seen) for one in answers if one.ranks]
     return {
-        f"hr@{K}": mean_hits,
-        f"ndcg@{K}": weighted_mean(gains_at(answers.ranks, K)),
-        f"hr@{K}_cold": lambda weights: mean_hits(weights * liked.cold),
-    }
-
-
-def _measure(users: Sequence[str], metrics: Mapping[str, Metrics], seed: int) -> Measures:
-    """All metrics of all arms on the same replicates; nothing where there are no observations."""
-    if not users:
-        return {name: {} for name in metrics}
-    named = [(arm, metric) for arm, of_arm in metrics.items() for metric in of_arm]
-    functions = [metrics[arm][metric] for arm, metric in named]
-    replicates = bootstrap(users, functions, seed)
-    ones = np.ones(len(users))
-    measures: dict[str, dict[str, Measured]] = {arm: {} for arm in metrics}
-    for column, ((arm, metric), function) in enumerate(zip(named, functions, strict=True)):
-        measures[arm][metric] = Measured(function(ones), replicates[:, column])
-    return measures
-
-
-def _arm(measured: Mapping[str, Measured], contender: Contender, shown: Shown, seen: int) -> dict[str, Any]:
-    answers, arm, metrics = contender.answers, contender.arm, dict(measured)
-    examples = len(answers.click) + len(answers.ranks)
-    values = {name: finite(one.value) for name, one in metrics.items()}
-    clicks = (answers.click, shown.clicked)
-    return {
-        "auc": {task: values.get(f"auc.{task}") for task in ("click", "long_view")},
-        "logloss": {task: values.get(f"logloss.{task}") for task in ("click", "long_view")},
-        "ece": {"click": finite(ece(*clicks))},
-        "gauc": {"click": finite(gauc(*clicks, shown.users))},
+        "publish_every_ms": runs[0].contender.every_ms,
+        "auc": {task: values.get(f"auc.{task}") for task in TASKS},
+        "logloss": {task: values.get(f"logloss.{task}") for task in TASKS},
+        "ece": {"click": finite(fmean(ece(one.click, shown.clicked) for one in answers))},
+        "gauc": {"click": finite(fmean(gauc(one.click, shown.clicked, shown.users) for one in answers))},
         **{name: values.get(name) for name in RANK_METRICS},
-        f"coverage@{K}": finite(coverage(len(answers.recommended), seen)) if answers.ranks else None,
-        "ci95": {name: one.ci95 for name, one in metrics.items()},
+        f"coverage@{K}": finite(fmean(covered)) if covered else None,
+        "ci95": {name: one.ci95 for name, one in measured.items()},
+        "seeds": {name: [finite(value) for value in one.seeds] for name, one in measured.items()},
         "examples": examples,
-        "seconds_per_1000": finite(1000 * contender.seconds / examples) if examples else None,
-        "published_bytes_median": median(arm.published_bytes) if arm.published_bytes else None,
-        "trained_parameters": arm.trained_parameters,
+        **_costs(runs, examples),
+    }
+
+
+def _costs(runs: Sequence[Run], examples: int) -> dict[str, Any]:
+    """Means over seeds. Copies of an arm neither learn nor publish."""
+    arms = [run.course.arm for run in runs if run.is_arm]
+    published = [size for arm in arms for size in arm.published_bytes]
+    return {
+        "seconds_per_1000": 1000 * fmean(run.contender.seconds for run in runs) / examples
+        if examples
+        else None,
+        "versions": fmean(run.contender.versions for run in runs),
+        "published_bytes": {
+            "median": median(published),
+            "max": max(published),
+            "total": sum(published) / len(arms),
+        }
+        if published
+        else None,
+        "trained_parameters": fmean(arm.trained_parameters for arm in arms) if arms else None,
     }
 
 
@@ -160,14 +111,15 @@ def _differences(measures: Measures) -> dict[str, dict[str, Any]]:
     """`first - second` → metric → value and interval, paired by replicate."""
     return {
         f"{first} - {second}": {
-            name: {
-                "value": finite(one.value - measures[second][name].value),
-                "ci95": interval(one.replicates - measures[second][name].replicates),
-            }
-            for name, one in measures[first].items()
+            name: _difference(one, measures[second][name]) for name, one in measures[first].items()
         }
         for first, second in combinations(measures, 2)
     }
+
+
+def _difference(one: Measured, other: Measured) -> dict[str, Any]:
+    ci95 = interval(np.asarray(one.replicates - other.replicates))
+    return {"value": finite(one.value - other.value), "ci95": ci95}
 
 
 def finite(value: float) -> float | None:

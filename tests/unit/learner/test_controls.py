@@ -7,7 +7,6 @@ from learner.arms import ARMS, Arm, Start
 from learner.controls import Popularity, SmoothedRates
 from learner.cooccurrence import ItemKnn, Neighbours, recent_likes
 from learner.query import TASKS, Query
-from schemas.errors import BaseError
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
 
 CONTROLS = sorted(name for name, entry in ARMS.items() if not entry.needs_base)
@@ -85,11 +84,6 @@ class TestEveryControl:
         before = clicks(arm, asked)[0][1]
         arm.learn([label(f"r{n}", "b", True, session=liked("c")) for n in range(1, 9)])
         assert clicks(arm, asked)[0][1] > before
-
-
-def test_an_arm_of_the_base_says_that_it_needs_one() -> None:
-    with pytest.raises(BaseError, match="expected a trained base"):
-        ARMS["frozen"].make(Start(items=[], slates=[], seed=0))
 
 
 def test_rates_add_up_over_user_item_and_surface() -> None:

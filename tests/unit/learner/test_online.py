@@ -1,84 +1,21 @@
 """The online learner on a tiny planted log: it repeats, resumes, and scorers follow it."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learner.backfill import BackfillSettings, train_base
-from learner.base import Base
 from learner.checkpoint import content_hash, count_chunks
 from learner.learned_arms import AdaLora, Frozen
 from learner.online import FULL_EVERY, Draft, OnlineLearner
 from learner.query import Query
-from learner.ranker import RankerSettings
 from learner.scorer import Scorer
 from learner.update import UpdateSettings
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused, SnapshotError
-from schemas.events import Item
-from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
-
-KINDS = ("jazz", "chess", "cooking")
-SHAPE = RankerSettings(
-    width=16,
-    layers=1,
-    heads=2,
-    length=8,
-    text_width=8,
-    hidden=16,
-    items=64,
-    users=64,
-    attributes=64,
-    contexts=8,
-)
-ITEMS = [
-    Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 3]} {n}", tags=[KINDS[n % 3]], attributes={"maker": n % 5})
-    for n in range(30)
-]
-
-
-def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Vectors that depend on a text's first word alone."""
-    seeds = [int.from_bytes(hashlib.blake2b(t.split()[0].encode()).digest()[:4], "big") for t in texts]
-    return np.array([np.random.default_rng(seed).normal(size=8) for seed in seeds], np.float32).reshape(-1, 8)
-
-
-def labels(n: int, seed: int, turned: int = 0) -> list[LabeledSlate]:
-    """User u likes kind (u + turned) % 3, and clicks what they like nine times of ten."""
-    rng = np.random.default_rng(seed)
-    return [label(number, rng, turned) for number in range(n)]
-
-
-def label(number: int, rng: np.random.Generator, turned: int) -> LabeledSlate:
-    user = int(rng.integers(20))
-    shown = [int(item) for item in rng.choice(len(ITEMS), 3, replace=False)]
-    likes = [(item % 3 == (user + turned) % 3) == (rng.random() < 0.9) for item in shown]
-    recent = [SessionItem(item_id=f"i{user % 3 + 3}", action="click", satisfaction=1.0, age_s=60)]
-    return LabeledSlate(
-        request_id=f"r{number}",
-        revision=0,
-        user_id=f"u{user}",
-        ts=number * 1000,
-        observed_ts=number * 1000,
-        session=Session(recent=recent, counters={"impressions": 5, "clicks": 2}),
-        slate=[f"i{item}" for item in shown],
-        outcomes=[
-            Outcome(item_id=f"i{item}", position=place, clicked=liked, final=True)
-            for place, (item, liked) in enumerate(zip(shown, likes, strict=True))
-        ],
-    )
-
-
-@cache
-def base() -> Base:
-    settings = BackfillSettings(epochs=2, batch=64)
-    return train_base(ITEMS, labels(200, seed=1), embed, "planted", SHAPE, settings).base
-
+from schemas.labels import LabeledSlate
+from tests.tiny import ITEMS, SHAPE, base, embed, labels
 
 SETTINGS = UpdateSettings(
     rank=4,

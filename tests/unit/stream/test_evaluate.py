@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from schemas.events import Item, UserEvent
-from stream.commands.evaluate import Interval, evaluate
+from stream.commands.evaluate import Intervals, evaluate
 from stream.logs import write_log
 from tests.makers import click, impression
 
@@ -53,16 +53,46 @@ def test_the_same_seed_gives_the_same_report(log: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "ms"),
     [
-        ("250ms", 250),
-        ("1s", 1_000),
-        ("5min", 300_000),
-        ("1h", 3_600_000),
-        ("1day", 86_400_000),
-        ("never", None),
+        ("250ms", (250,)),
+        ("1s", (1_000,)),
+        ("5min", (300_000,)),
+        ("1day", (86_400_000,)),
+        ("never", (None,)),
+        ("never,1d,1s,1h", (1_000, 3_600_000, 86_400_000, None)),
     ],
 )
-def test_publish_intervals(text: str, ms: int | None) -> None:
-    assert Interval().convert(text, None, None) == ms
+def test_publish_intervals(text: str, ms: tuple[int | None, ...]) -> None:
+    assert Intervals().convert(text, None, None) == ms
+
+
+def test_several_seeds_are_one_arm_with_a_value_each(log: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    options = ["--log", str(log), "--arms", "river-fm,ctr", "--seeds", "0,1,2", "--report", str(target)]
+    result = CliRunner().invoke(evaluate, options)
+    assert result.exit_code == 0, result.output
+    arms = json.loads(target.read_text())["arms"]
+    assert len(arms["river-fm"]["seeds"]["auc.click"]) == 3
+    assert len(arms["ctr"]["seeds"]["auc.click"]) == 1
+    assert arms["river-fm"]["logloss"]["click"] == pytest.approx(
+        sum(arms["river-fm"]["seeds"]["logloss.click"]) / 3
+    )
+
+
+def test_several_intervals_give_a_curve_beside_monoliths_and_a_picture(log: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    options = ["--arms", "ctr", "--publish-every", "1min,1h,never", "--plot", str(picture)]
+    result = CliRunner().invoke(evaluate, ["--log", str(log), *options])
+    assert result.exit_code == 0, result.output
+    assert "ctr: auc.click by freshness" in result.output
+    assert "Monolith" in result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_until_ends_the_stream(log: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    options = ["--log", str(log), "--arms", "ctr", "--until", "0.5", "--report", str(target)]
+    assert CliRunner().invoke(evaluate, options).exit_code == 0
+    assert json.loads(target.read_text())["arms"]["ctr"]["examples"] == 40
 
 
 @pytest.mark.parametrize(
@@ -70,7 +100,8 @@ def test_publish_intervals(text: str, ms: int | None) -> None:
     [
         ("--arms", "ctr,magic", "got magic"),
         ("--publish-every", "soon", "got 'soon'"),
-        ("--publish-every", "0s", "got '0s'"),
+        ("--publish-every", "1s,0s", "got '0s'"),
+        ("--seeds", "0,x", "got '0,x'"),
         ("--base-until", "-1", "expected a split from 0 to 1"),
     ],
 )

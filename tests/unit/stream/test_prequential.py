@@ -1,6 +1,7 @@
 """No arm is ever asked with what it cannot have known, and every metric is of what was really answered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from learner.query import TASKS, Query
 from schemas.events import UserEvent
 from schemas.labels import LabeledSlate
-from stream.prequential.exams import Examiner, NextItemExam, SlateExam
-from stream.prequential.harness import Prequential, warm_up
+from stream.prequential.exams import Answers, Examiner, NextItemExam, SlateExam
+from stream.prequential.harness import Contender, Course, Prequential, warm_up
 from stream.prequential.observer import Observer
 from stream.prequential.report import report
 from tests.makers import click, dwell, feedback, impression
@@ -41,21 +42,72 @@ class Recorder:
     def publish(self) -> None:
         self.diary.append(("publish", None))
 
+    def serving(self) -> "Recorder":
+        copy = Recorder(self.good)
+        copy.diary = list(self.diary)
+        return copy
+
     def of(self, kind: str) -> list:
         return [what for what_kind, what in self.diary if what_kind == kind]
+
+
+@dataclass
+class Served:
+    """What one copy knew when it was made, and when it was asked."""
+
+    knows: list[str]
+    asked: list[int] = field(default_factory=list)
+
+    def score(self, queries: Sequence[Query]) -> list[np.ndarray]:
+        self.asked += [query.ts for query in queries]
+        return [np.full((len(query.candidates), len(TASKS)), 0.5) for query in queries]
+
+
+class Spy(Recorder):
+    """An arm that keeps every copy of itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.served: list[Served] = []
+
+    def serving(self) -> Served:
+        self.served.append(Served([label.label_id for label in self.of("learn")]))
+        return self.served[-1]
+
+
+def course(
+    arm: Recorder, *intervals: int | None, name: str = "arm0", answers: Answers | None = None
+) -> Course:
+    seconds = count()
+    contenders = [
+        Contender(name if len(intervals) == 1 else f"{name}@{every}", every, Answers(seed=0))
+        for every in intervals
+    ]
+    return Course(arm, contenders, lambda: float(next(seconds)))
+
+
+def known_when_asked(arm: Recorder) -> Iterator[tuple[int, list[str]]]:
+    known: list[str] = []
+    for kind, what in arm.diary:
+        if kind == "learn":
+            known.append(what.label_id)
+        elif kind == "score":
+            yield what.ts, list(known)
+
+
+def sit(events: Iterable[UserEvent], *courses: Course, until: int = 0) -> Prequential:
+    events = sorted(events, key=lambda event: event.ts)
+    observer, examiner = Observer(lambda _: None), Examiner()
+    warm_up((event for event in events if event.ts < until), observer, examiner)
+    trial = Prequential(observer, examiner, courses)
+    trial.run(event for event in events if event.ts >= until)
+    return trial
 
 
 def evaluate(
     events: Iterable[UserEvent], *arms: Recorder, every: int | None = SECOND, until: int = 0
 ) -> Prequential:
-    events = sorted(events, key=lambda event: event.ts)
-    observer, examiner = Observer(lambda _: None), Examiner()
-    warm_up((event for event in events if event.ts < until), observer, examiner)
-    seconds = count()
-    named = {f"arm{n}": arm for n, arm in enumerate(arms)}
-    trial = Prequential(observer, examiner, named, every, seed=0, clock=lambda: float(next(seconds)))
-    trial.run(event for event in events if event.ts >= until)
-    return trial
+    return sit(events, *(course(arm, every, name=f"arm{n}") for n, arm in enumerate(arms)), until=until)
 
 
 def busy_log(seed: int) -> list[UserEvent]:
@@ -145,7 +197,7 @@ def test_the_warm_up_is_not_scored_but_is_remembered() -> None:
 def test_truth_counts_however_late_it_came() -> None:
     arm = Recorder(good="a")
     log = [impression("r1", 0, "ab"), click("r1", 3_000_000), dwell("r1", 4_000_000, 18_000, "b")]
-    results = report(evaluate(log, arm), lambda _: None, seen=0, seed=0)
+    results = report(evaluate(log, arm), lambda _: None, seen=0)
     assert results["examples"] == {"impressions": 2, "next_items": 0}
     assert results["arms"]["arm0"]["auc"] == {"click": 1.0, "long_view": 0.0}
 
@@ -162,7 +214,7 @@ def test_a_next_item_is_ranked_among_what_was_seen_and_not_rated() -> None:
     assert [list(exam.query.candidates) for exam in exams] == [["a"], ["a", "b", "c"], ["a", "b", "c"]]
     assert [exam.target for exam in exams] == [None, 1, None]
     assert [exam.rated.tolist() for exam in exams] == [[], [0], [0, 1]]
-    assert trial.contenders["arm0"].answers.ranks == [float("inf"), 1.0, float("inf")]
+    assert trial.courses[0].contenders[0].answers.ranks == [float("inf"), 1.0, float("inf")]
     assert all(exam.cold for exam in exams)
 
 
@@ -177,16 +229,49 @@ def test_the_sixth_earlier_rating_ends_the_cold() -> None:
     assert cold == [True] * 5 + [False] * 2
 
 
+class TestSeveralIntervals:
+    """One arm, trained once: what is old is what is served."""
+
+    INTERVALS = (500, 7 * SECOND, 60 * SECOND, None)
+
+    def test_the_arm_learns_as_it_does_alone(self) -> None:
+        alone, together = Recorder(), Recorder()
+        evaluate(busy_log(4), alone, every=500)
+        sit(busy_log(4), course(together, *self.INTERVALS))
+        assert together.of("learn") == alone.of("learn")
+        assert together.of("score") == alone.of("score")
+
+    def test_a_copy_knows_what_an_arm_alone_at_its_interval_knows(self) -> None:
+        spy, alone, every = Spy(), Recorder(), 7 * SECOND
+        sit(busy_log(4), course(spy, 500, every))
+        evaluate(busy_log(4), alone, every=every)
+        asked = [(ts, served.knows) for served in spy.served for ts in served.asked]
+        assert asked == list(known_when_asked(alone))
+
+    def test_fewer_versions_are_made_of_longer_intervals(self) -> None:
+        trial = sit(busy_log(4), course(Recorder(), *self.INTERVALS))
+        versions = [contender.versions for contender in trial.courses[0].contenders]
+        assert versions == sorted(versions, reverse=True)
+        assert versions[-1] == 0
+
+    def test_a_version_that_nobody_asks_is_not_made(self) -> None:
+        arm = Recorder()
+        clicks = [click("r1", n * SECOND, item) for n, item in enumerate("abc", start=1)]
+        log = [impression("r1", 0, "abc"), *clicks, impression("r2", 60_000)]
+        evaluate(log, arm)
+        assert [kind for kind, _ in arm.diary] == ["score", *["learn"] * 3, "publish", "score"]
+
+
 class TestReport:
     def results(self) -> dict:
         trial = evaluate(busy_log(2), Recorder("abc"), Recorder("a"))
-        return report(trial, lambda _: None, seen=0, seed=0)
+        return report(trial, lambda _: None, seen=0)
 
     def test_has_a_place_for_every_metric_and_none_where_it_does_not_apply(self) -> None:
         arm = self.results()["arms"]["arm0"]
         assert set(arm["auc"]) == set(arm["logloss"]) == {"click", "long_view"}
         assert arm["hr@10"] is arm["ndcg@10"] is arm["hr@10_cold"] is arm["coverage@10"] is None
-        assert arm["published_bytes_median"] == 200
+        assert arm["published_bytes"] == {"median": 200, "max": 300, "total": 600}
         assert arm["trained_parameters"] == 3
         assert arm["examples"] == 300
         assert arm["seconds_per_1000"] > 0
@@ -209,7 +294,7 @@ class TestReport:
             for n in range(60)
         ]
         trial = evaluate(log, Recorder("abc"))
-        arm = report(trial, lambda _: None, seen=8, seed=0)["arms"]["arm0"]
+        arm = report(trial, lambda _: None, seen=8)["arms"]["arm0"]
         assert arm["auc"] == {"click": None, "long_view": None}
         assert 0 < arm["hr@10"] <= 1
         assert arm["coverage@10"] == 1.0

@@ -1,0 +1,135 @@
+"""SHELL: a log directory → arms in one pass over it → the report."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from learner.arms import ARMS, Arm, Start, needs_base
+from learner.backfill import BackfillSettings, Progress, train_base
+from learner.ranker import RankerSettings
+from learner.settings import LearnerSettings
+from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
+from schemas.events import Item, UserEvent
+from schemas.labels import LabeledSlate
+from stream.logs import between, count_events, read_events, read_items, split_ts
+from stream.prequential.exams import Answers, Examiner
+from stream.prequential.harness import Contender, Course, Prequential, warm_up
+from stream.prequential.observer import Observer
+from stream.prequential.report import report
+
+UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1_000, "ms": 1}
+_EVERY_EVENTS = 500
+"""How often, in events, progress is told."""
+
+Interval = int | None
+"""A publish interval in ms of event time; None is never."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is evaluated. `base_until` and `until` are shares of the log (0 to 1), or epoch ms."""
+
+    log: Path
+    arms: Sequence[str]
+    base_until: float = 0.3
+    until: float | None = None
+    intervals: Sequence[Interval] = (1_000,)
+    seeds: Sequence[int] = (0,)
+
+
+def run(plan: Plan, progress: Progress) -> dict[str, Any]:
+    """Evaluate arms on a log directory and return the report.
+
+    Raises:
+        LogDirectoryError: the log cannot be read.
+        BaseError: the part before the split has nothing to train a base on, and an arm needs one.
+    """
+    items = list(read_items(plan.log))
+    durations = {item.item_id: item.duration_ms for item in items}.get
+    cut = split_ts(plan.log, plan.base_until)
+    end = None if plan.until is None else split_ts(plan.log, plan.until)
+    observer, examiner = Observer(durations), Examiner()
+    before = between(read_events(plan.log), None, cut)
+    slates = warm_up(
+        _counted(before, "warm up", count_events(plan.log, None, cut), progress), observer, examiner
+    )
+    trial = Prequential(observer, examiner, list(_courses(plan, items, slates, progress)))
+    after = between(read_events(plan.log), cut, end)
+    trial.run(_counted(after, "test, train", count_events(plan.log, cut, end), progress))
+    asked = {
+        "log": plan.log.name,
+        "base_until_ts": cut,
+        "until_ts": end,
+        "publish_every_ms": list(plan.intervals),
+        "seeds": list(plan.seeds),
+    }
+    return asked | report(trial, durations, examiner.seen)
+
+
+def _courses(
+    plan: Plan, items: Sequence[Item], slates: Sequence[LabeledSlate], progress: Progress
+) -> Iterator[Course]:
+    """A course for every arm and seed; one seed is enough for an arm without chance."""
+    for number, seed in enumerate(plan.seeds):
+        names = [name for name in plan.arms if ARMS[name].chance or not number]
+        start = _start(items, slates, names, seed, progress)
+        for name in names:
+            yield course(name, ARMS[name].make(start), plan.intervals, seed)
+
+
+def course(name: str, arm: Arm, intervals: Sequence[Interval], seed: int) -> Course:
+    """A course at these intervals, but none shorter than the arm's own; `seed` breaks ties in rankings.
+
+    Entrants are named for their arm, and where there are several for their interval, too: `adalora@1h`.
+    """
+    own = {_slower(interval, ARMS[name].every_ms) for interval in intervals}
+    ordered = sorted(own, key=lambda interval: float("inf") if interval is None else interval)
+    contenders = [
+        Contender(name if len(own) == 1 else f"{name}@{spell(every)}", every, Answers(seed))
+        for every in ordered
+    ]
+    return Course(arm, contenders, perf_counter)
+
+
+def _slower(one: Interval, other: Interval) -> Interval:
+    return None if one is None or other is None else max(one, other)
+
+
+def spell(interval: Interval) -> str:
+    """An interval as it is written on the command line.
+
+    >>> spell(60_000), spell(1_500), spell(None)
+    ('1min', '1500ms', 'never')
+    """
+    if interval is None:
+        return "never"
+    unit, length = next((unit, ms) for unit, ms in UNITS_MS.items() if interval % ms == 0)
+    return f"{interval // length}{unit}"
+
+
+def _start(
+    items: Sequence[Item], slates: Sequence[LabeledSlate], names: Sequence[str], seed: int, progress: Progress
+) -> Start:
+    if not needs_base(names):
+        return Start(items=items, slates=slates, seed=seed)
+    settings = LearnerSettings.from_env(os.environ)
+    torch.set_num_threads(settings.threads)
+    embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER)
+    fit = BackfillSettings(seed=seed)
+    trained = train_base(items, slates, embed, DEFAULT_TEXT_ENCODER, RankerSettings(), fit, progress=progress)
+    return Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base)
+
+
+def _counted(events: Iterable[UserEvent], stage: str, total: int, progress: Progress) -> Iterator[UserEvent]:
+    """Pass events on and say how many there were."""
+    done = 0
+    for done, event in enumerate(events, start=1):
+        if done % _EVERY_EVENTS == 0:
+            progress(stage, done, total)
+        yield event
+    progress(stage, done, total)
