@@ -3,6 +3,8 @@
 from typing import Any
 
 from schemas.events import ShownItem
+from stream.delays import Delays
+from stream.examination import Examination
 from stream.satisfaction import Satisfaction
 
 
@@ -10,30 +12,42 @@ class Estimates:
     """Everything that final slates teach; each part is folded, read and kept by itself."""
 
     def __init__(self) -> None:
-        self.slates = 0
         self.satisfaction = Satisfaction()
+        self.examination = Examination()
+        self.delays = Delays()
 
     def fold_stay(self, dwell_ms: float, duration_ms: float | None, surface: str) -> None:
         """Learn from how long a user stayed with an item."""
         self.satisfaction.fold(dwell_ms, duration_ms, surface)
 
-    def fold_slate(self, surface: str, items: list[tuple[ShownItem, int | None]]) -> None:  # noqa: ARG002
+    def fold_slate(self, surface: str, items: list[tuple[ShownItem, int | None]]) -> None:
         """Learn from a whole slate: its items, and when each was clicked, in ms after the impression."""
-        self.slates += 1
+        for _, delay_ms in items:
+            self.delays.fold(surface, delay_ms)
+        if len(items) > 1:  # one item tells nothing of positions
+            self.examination.fold(
+                surface,
+                [(item.position, item.item_id, delay is not None, item.propensity) for item, delay in items],
+            )
 
-    def examined(self, surface: str, position: int) -> float:  # noqa: ARG002
+    def examined(self, surface: str, position: int) -> float:
         """Return the probability that a user looks at a position of a surface."""
-        return 1.0
+        return self.examination.probability(surface, position)
 
-    def negative_weight(self, surface: str, elapsed_ms: int) -> float:  # noqa: ARG002
+    def negative_weight(self, surface: str, elapsed_ms: int) -> float:
         """Return how much an item counts as a negative when it was not clicked by `elapsed_ms`."""
-        return 1.0
+        return self.delays.weight(surface, elapsed_ms)
 
     def snapshot(self) -> dict[str, Any]:
         """Return every part's snapshot by its name."""
-        return {"slates": self.slates, "satisfaction": self.satisfaction.snapshot()}
+        return {
+            "satisfaction": self.satisfaction.snapshot(),
+            "examination": self.examination.snapshot(),
+            "delays": self.delays.snapshot(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot."""
-        self.slates = state["slates"]
         self.satisfaction.restore(state["satisfaction"])
+        self.examination.restore(state["examination"])
+        self.delays.restore(state["delays"])

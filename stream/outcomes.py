@@ -25,6 +25,7 @@ def final(
     learned: Estimates,
     surface: str,
     duration_ms: float | None,
+    elapsed_ms: int,
     *,
     lowest: int,
 ) -> Outcome:
@@ -37,6 +38,7 @@ def final(
         learned: the estimates in effect.
         surface: where it was shown.
         duration_ms: its length, if known.
+        elapsed_ms: how long after the impression it was first taken for a negative, if it is one.
         lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
             looked at what is above (the cascade of Craswell et al., WSDM 2008).
     """
@@ -49,10 +51,14 @@ def final(
             position=shown.position,
             propensity=shown.propensity,
             examined=seen,
+            weight=_negative_weight(rules, learned, surface, elapsed_ms),
             final=True,
         )
     clicked = known.clicked_ts is not None
     pleased = _satisfaction(known, rules, learned, surface, duration_ms)
+    weight = 1.0 if clicked else _negative_weight(rules, learned, surface, elapsed_ms)
+    if is_bounce(clicked, pleased):
+        weight = rules.bounce_weight
     return Outcome(
         item_id=shown.item_id,
         position=shown.position,
@@ -61,7 +67,7 @@ def final(
         dwell_ms=known.dwell_ms,
         satisfaction=pleased,
         feedback=dict(known.feedback),
-        weight=rules.bounce_weight if is_bounce(clicked, pleased) else 1.0,
+        weight=weight,
         final=True,
     )
 
@@ -73,10 +79,12 @@ def clicked(shown: ShownItem) -> Outcome:
 
 def skipped(shown: ShownItem, rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> Outcome:
     """Return the outcome of an item that the user passed over, `elapsed_ms` after the impression."""
-    weight = 1.0
-    if "delays" in rules.refinements:
-        weight = learned.negative_weight(surface, elapsed_ms)
+    weight = _negative_weight(rules, learned, surface, elapsed_ms)
     return Outcome(item_id=shown.item_id, position=shown.position, propensity=shown.propensity, weight=weight)
+
+
+def _negative_weight(rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> float:
+    return learned.negative_weight(surface, elapsed_ms) if "delays" in rules.refinements else 1.0
 
 
 def _satisfaction(

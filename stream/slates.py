@@ -34,7 +34,7 @@ class Slate(msgspec.Struct):
     told: list[str] = []
     engagements: dict[str, Engagement] = {}
     lowest: int = -1
-    passed: list[str] = []
+    passed: dict[str, int] = {}
     proofs: int = 0
     corrections: int = 0
 
@@ -97,7 +97,7 @@ def pass_over(
     ]
     if not above:
         return None
-    slate.passed += (item.item_id for item in above)
+    slate.passed.update((item.item_id, ts) for item in above)
     slate.proofs += 1
     negatives = [outcomes.skipped(item, rules, learned, shown.surface, ts - shown.ts) for item in above]
     return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
@@ -148,7 +148,10 @@ def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, l
     known = slate.engagements.get(shown.item_id)
     duration_ms = None if known is None or known.dwell_ms is None else durations(shown.item_id)
     surface = slate.impression.surface
-    return outcomes.final(shown, known, rules, learned, surface, duration_ms, lowest=slate.lowest)
+    # A quick negative keeps the weight it was told with: the click that it waits for may still come.
+    proof_ts = slate.passed.get(shown.item_id, slate.closed_ts or 0)
+    elapsed_ms = proof_ts - slate.impression.ts
+    return outcomes.final(shown, known, rules, learned, surface, duration_ms, elapsed_ms, lowest=slate.lowest)
 
 
 def _revision(
