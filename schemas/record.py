@@ -24,5 +24,6 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A frozen record: unknown fields are ignored, defaults are not written.
 
     The garbage collector leaves records alone: they are trees, and a worker holds hundreds of thousands.
+
     Subclasses repeat `frozen=True`, which they inherit, because type checkers do not see it otherwise.
     """

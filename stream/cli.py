@@ -13,6 +13,7 @@ COMMANDS = {
     "doctor": "Check broker, topics, database and device, and say what to do.",
     "replay": "Replay a log directory into the topics.",
     "backfill": "Train the base from a log directory.",
+    "label": "Label a log directory offline, and report on its labels.",
     "evaluate": "Replay a log offline, test-then-train, and report metrics per arm.",
     "convert": "Convert a public data set into a log directory.",
     "models": "List and show the checkpoints in the registry.",

@@ -114,7 +114,7 @@ class PartitionFold(Generic[Token]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Totals so far: duplicates, repeated_impressions, orphans, off_slate, corrections."""
+        """Totals so far: duplicates, repeated_impressions, orphans, off_slate, corrections, late_clicks."""
         return dict(self._labeler.counts)
 
     def _advance(self, watermark: int) -> list[LabeledSlate]:

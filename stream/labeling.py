@@ -194,6 +194,7 @@ class Labeler:
             return None
         if slate.closed_ts is not None:
             self.counts["corrections"] += 1
+            self.counts["late_clicks"] += rank == CLICK
             return correct(slate, shown, ts, self._durations, self._rules, self._evidence.at(ts))
         if rank == CLICK and self._is_quick:
             return pass_over(slate, shown, ts, self._rules, self._evidence.at(ts))

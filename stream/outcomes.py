@@ -10,7 +10,7 @@ from stream.join_settings import Rules
 from stream.satisfaction import is_bounce, satisfaction
 
 
-class Engagement(msgspec.Struct):
+class Engagement(msgspec.Struct, gc=False):
     """What a user did with one item of the slate, so far; `clicked_ts` is of the first click."""
 
     clicked_ts: int | None = None

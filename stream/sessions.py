@@ -19,6 +19,7 @@ from stream.touches import (
     COUNTERS,
     UNITS,
     UNKNOWN,
+    Counts,
     Glance,
     Mark,
     Touch,
@@ -53,7 +54,7 @@ NAMES = (*COUNTERS, "impressions", "searches")
 _SATISFIED = COUNTERS.index("satisfied")
 
 
-class SessionState(msgspec.Struct):
+class SessionState(msgspec.Struct, gc=False):
     """One user's state, encodable by msgspec; every list is ordered by time.
 
     touches may still change; settled are those before, at most `RECENT`. slates are (ts, request_id, number
@@ -223,6 +224,11 @@ def _settle_first(state: SessionState) -> None:
         del state.settled[0]
 
 
-def _add(counts: list[int], more: Iterable[int], sign: int) -> None:
-    for number, count in enumerate(more):
-        counts[number] += sign * count
+def _add(counts: list[int], more: Counts, sign: int) -> None:
+    # Written out: every label comes through here.
+    clicks, dwells, satisfied, likes, negatives = more
+    counts[0] += sign * clicks
+    counts[1] += sign * dwells
+    counts[2] += sign * satisfied
+    counts[3] += sign * likes
+    counts[4] += sign * negatives

@@ -3,7 +3,7 @@
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from schemas import environment
 from schemas.access import Access
 from schemas.environment import require, setting
 from schemas.recommendation import MAX_K
+from stream.join_settings import EVERYWHERE, REFINEMENTS, JoinSettings, Rules
 
 ROLES: Final = ("label", "score", "evaluate")
 
@@ -34,6 +35,16 @@ class Settings(Access):
     window_s: float = setting(
         600.0, "seconds after an impression at which an item without a click is a negative"
     )
+    windows: tuple[str, ...] = setting(
+        (), "surfaces with a window of their own, `surface=seconds`, comma-separated"
+    )
+    refine: tuple[str, ...] = setting(
+        tuple(sorted(Rules().refinements)), f"what labels are refined by, some of: {', '.join(REFINEMENTS)}"
+    )
+    autoplay: tuple[str, ...] = setting(
+        (EVERYWHERE,), "surfaces where a dwell without a click tells of satisfaction; `*`: all"
+    )
+    bounce_weight: float = setting(1.0, "weight of a click that was regretted at once; 1: as any other")
     lateness_s: float = setting(
         10.0, "seconds by which events may arrive out of order and still be joined at once"
     )
@@ -60,6 +71,11 @@ class Settings(Access):
         for name in ("group", "model", "state_dir", "web_host"):
             require(self, name, bool(getattr(self, name)), "not empty")
         require(self, "window_s", 0 < self.window_s < math.inf, "above 0")
+        require(
+            self, "windows", _windows(self.windows) is not None, "surface=seconds above 0, comma-separated"
+        )
+        require(self, "refine", set(self.refine) <= set(REFINEMENTS), f"some of {','.join(REFINEMENTS)}")
+        require(self, "bounce_weight", 0 <= self.bounce_weight <= 1, "0 to 1")
         require(self, "lateness_s", 0 <= self.lateness_s < math.inf, "at least 0")
         require(
             self, "roles", bool(self.roles) and set(self.roles) <= set(ROLES), f"some of {','.join(ROLES)}"
@@ -91,9 +107,34 @@ class Settings(Access):
         """The directory of the trained base, with the default filled in."""
         return Path(self.base) if self.base else Path(self.state_dir) / "base"
 
+    @property
+    def join(self) -> JoinSettings:
+        """How labels are joined and judged."""
+        return JoinSettings(
+            window_ms=int(self.window_s * 1000),
+            lateness_ms=int(self.lateness_s * 1000),
+            windows=_windows(self.windows) or {},
+            rules=Rules(
+                refinements=frozenset(self.refine),
+                autoplay=frozenset(self.autoplay),
+                bounce_weight=self.bounce_weight,
+            ),
+        )
+
     def to_env(self) -> dict[str, str]:
         """Return the variables from which `from_env` makes these settings: what a child process is given."""
         return environment.to_env(self)
+
+
+def _windows(entries: Sequence[str]) -> dict[str, int] | None:
+    """Surface → window in ms; None where an entry is not `surface=seconds`.
+
+    >>> _windows(["feed=600", "search=0.5"]), _windows(["feed"]), _windows(["feed=-1"])
+    ({'feed': 600000, 'search': 500}, None, None)
+    """
+    found = [re.fullmatch(r"(.*)=(\d+(?:\.\d+)?)", entry) for entry in entries]
+    windows = {match[1]: int(float(match[2]) * 1000) for match in found if match is not None}
+    return windows if len(windows) == len(entries) and all(windows.values()) else None
 
 
 def is_loopback(host: str) -> bool:

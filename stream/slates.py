@@ -16,7 +16,7 @@ Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
 
 
-class Slate(msgspec.Struct):
+class Slate(msgspec.Struct, gc=False):
     """A slate from its arrival until it is forgotten; mutated in place by the functions below.
 
     Revisions are numbered so that no order of arrival can change them. Of n items: the clicks, in click

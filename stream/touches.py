@@ -35,7 +35,7 @@ Counts: TypeAlias = tuple[int, int, int, int, int]
 """In the order of `COUNTERS`."""
 
 
-class Touch(msgspec.Struct, array_like=True):
+class Touch(msgspec.Struct, array_like=True, gc=False):
     """What a user did with one item of one slate; marks are oldest first and never empty.
 
     `seen` and `counts` say what all the marks together look like.

@@ -35,7 +35,6 @@ from stream.evaluator import Evaluator
 from stream.evidence_table import EvidenceTable
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
-from stream.join_settings import JoinSettings
 from stream.labeller import Labeller
 from stream.listener import Listener
 from stream.metrics import Metrics
@@ -218,12 +217,9 @@ def _label(
     core: _Core, agents: Agents, listeners: list[Listener], may_begin: asyncio.Event, refresher: Refresher
 ) -> None:
     """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
-    join = JoinSettings(
-        window_ms=int(core.settings.window_s * 1000), lateness_ms=int(core.settings.lateness_s * 1000)
-    )
     view = SessionView(core.sessions)
     labeller = Labeller(
-        partition=lambda: Partition(PartitionFold(join, view, core.assortment.duration)),
+        partition=lambda: Partition(PartitionFold(core.settings.join, view, core.assortment.duration)),
         sessions=core.sessions,
         evidence=core.evidence,
         outbox=core.outbox,

@@ -2,22 +2,12 @@
 
 from collections.abc import Callable
 
-from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
+from schemas.events import UserEvent
 from schemas.labels import LabeledSlate, Session
-from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings
+from stream.offline import NO_CLOCK, TOPICS, release
 from stream.sessions import SessionState, as_of
-
-_TOPICS: dict[type[UserEvent], str] = {
-    Impression: IMPRESSIONS.name,
-    Click: CLICKS.name,
-    Dwell: DWELLS.name,
-    Feedback: FEEDBACK.name,
-    Search: SEARCHES.name,
-}
-_NO_CLOCK = 0
-"""A log has no wall clock: its watermark moves with its events alone."""
 
 
 class Observer:
@@ -34,10 +24,7 @@ class Observer:
 
     def observe(self, event: UserEvent) -> list[LabeledSlate]:
         """Take the log's next event; return the labels that are known now."""
-        labels = self._fold.fold(event, _TOPICS[type(event)], None, _NO_CLOCK)
-        labels += self._fold.advance(_NO_CLOCK)
-        # Offline there is nothing to acknowledge and no table to write.
-        self._fold.done_tokens()
-        self._fold.take_evidence()
-        self._fold.take_changed()
+        labels = self._fold.fold(event, TOPICS[type(event)], None, NO_CLOCK)
+        labels += self._fold.advance(NO_CLOCK)
+        release(self._fold)
         return labels
