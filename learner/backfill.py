@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from learner.averaging import RunningMean
 from learner.base import Base, freeze
 from learner.batching import Batch, Example, forget
 from learner.catalogue import Embed, frequent_keys
@@ -29,7 +30,8 @@ class BackfillSettings:
 
     `step` is that of the head over the fast features; tower and session encoder, which see every item's
     text and so can learn the log by heart, take the share `calm` of it. `row_step` is that of the tables.
-    `forget` is the share of ids that an update does not get to see.
+    `forget` is the share of ids that an update does not get to see. An epoch ends at the mean of the
+    layers over its last `average` steps.
     """
 
     epochs: int = 12
@@ -40,6 +42,7 @@ class BackfillSettings:
     row_step: float = 0.02
     decay: float = 0.05
     forget: float = 0.5
+    average: int = 150
     holdout: float = 0.1
     seed: int = 0
 
@@ -145,6 +148,9 @@ class _Fit:
         }
         self._chance = torch.Generator().manual_seed(settings.seed)
         self._optimisers = _optimisers(ranker, settings)
+        # Rows are left out: most of them are touched too rarely to have a mean.
+        layers = [weights for name, weights in ranker.named_parameters() if name not in self._birth]
+        self._mean = RunningMean(layers, settings.average)
 
     def run(self, examples: Sequence[Example]) -> float:
         """Train; returns the best loss on the held-out examples."""
@@ -182,6 +188,8 @@ class _Fit:
         self._ranker.train()
         for start in range(0, len(examples), self._settings.batch):
             self._step(examples[start : start + self._settings.batch])
+            self._mean.fold()
+        self._mean.settle()
         self._ranker.eval()
 
     def _step(self, examples: Sequence[Example]) -> None:

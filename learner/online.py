@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -144,7 +145,7 @@ class OnlineLearner:
         return Learned(examples=examples, loss=loss, label_ids=new)
 
     def _touch(self, examples: Sequence[Example]) -> None:
-        items = {int(row) for e in examples for rows in (e.encoded.session, e.encoded.rows) for row in rows}
+        items = {int(row) for example in examples for row in self._moved(example)}
         attributes = {int(row) for row in self.knowledge.encoder.attributes_of(np.array(list(items))).flat}
         touched = {
             "items": items,
@@ -155,6 +156,13 @@ class OnlineLearner:
         for name, rows in touched.items():
             self._touched[name] |= rows
             self._unpublished[name] |= rows
+
+    def _moved(self, example: Example) -> NDArray[np.int32]:
+        """Rows of the items whose vectors or counts an example moves."""
+        encoded = example.encoded
+        if not self.ranker.session.moves_items:
+            return encoded.rows
+        return np.concatenate([encoded.session, encoded.rows])
 
     def checkpoint(self) -> Draft:
         """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""

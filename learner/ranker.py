@@ -1,6 +1,7 @@
 """The model: item tower, session encoder, heads. Shapes: B queries, U items, M pairs, K tasks, d = width."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional
 from learner.backbone import causal_backbone, last_states
 from learner.batching import Batch
 from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
+from learner.fading import FadingSession
 from learner.features import FEATURES
 from learner.query import TASKS
 
@@ -17,10 +19,13 @@ MAX_POSITIONS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class RankerSettings:
-    """The shape of the model; a base is trained for one shape and says so in its file."""
+    """The shape of the model; a base is trained for one shape and says so in its file.
+
+    `layers` and `heads` are those of the transformer that reads sessions; without layers, fading means do.
+    """
 
     width: int = 64
-    layers: int = 2
+    layers: int = 0
     heads: int = 4
     length: int = 50
     text_width: int = 384
@@ -56,6 +61,8 @@ class ItemTower(nn.Module):
 
 class SessionEncoder(nn.Module):
     """A causal transformer over v + A[action] + S[satisfaction] + T[age]; the last state is the user now."""
+
+    moves_items: ClassVar[bool] = True
 
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
@@ -151,13 +158,23 @@ class Ranker(nn.Module):
         super().__init__()
         self.settings = settings
         self.tower = ItemTower(settings)
-        self.session = SessionEncoder(settings)
+        self.session: SessionEncoder | FadingSession = (
+            SessionEncoder(settings) if settings.layers else FadingSession(settings.width)
+        )
         self.users = _zero_embedding(settings.users, settings.width)
         self.heads = Heads(settings)
 
     def items(self, batch: Batch) -> Tensor:
-        """Vectors of the batch's distinct items, [U, d]."""
-        v: Tensor = self.tower(batch.item_rows, batch.item_text, batch.item_attributes)
+        """Vectors of the batch's distinct items, [U, d]; a gradient only where an update may move them."""
+        if self.session.moves_items:
+            return self._vectors(batch, slice(None))
+        asked = torch.unique(batch.pair_item)
+        with torch.no_grad():
+            v = self._vectors(batch, slice(None))
+        return v.index_copy(0, asked, self._vectors(batch, asked))
+
+    def _vectors(self, batch: Batch, which: Tensor | slice) -> Tensor:
+        v: Tensor = self.tower(batch.item_rows[which], batch.item_text[which], batch.item_attributes[which])
         return v
 
     def forward(self, batch: Batch, items: Tensor | None = None) -> Tensor:
