@@ -15,6 +15,7 @@ COMMANDS = {
     "backfill": "Train the base from a log directory.",
     "label": "Label a log directory offline, and report on its labels.",
     "evaluate": "Replay a log offline, test-then-train, and report metrics per arm.",
+    "offpolicy": "Estimate a policy's clicks from the log of another.",
     "convert": "Convert a public data set into a log directory.",
     "models": "List and show the checkpoints in the registry.",
     "dead-letters": "List, show and send again the messages that nobody could use.",
