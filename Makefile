@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: setup demo test lint bench-label kafka schemas lock clean
+.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean
 
 setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
 
@@ -27,6 +27,9 @@ lint: setup
 
 bench-label: setup  ## exposures a second that one core labels
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.label
+
+bench-delays: setup  ## what early labels win back of waiting for the window → table, build/bench-delays.{json,png}
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.delays $(BENCH)
 
 kafka: setup  ## a real Apache Kafka in the foreground, from Maven Central
 	$(BIN)/python deploy/kafka/server.py
