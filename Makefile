@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean
+.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean bench-learner
 
 setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
 
@@ -19,6 +19,9 @@ demo: setup  ## the whole loop on real data, here
 
 test: lint  ## everything: unit, integration and end to end, on the embedded broker and on Apache Kafka
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+bench-learner: setup  ## rate, allocation, peft, checkpoints and memory → table, build/bench-learner.json
+	OMP_NUM_THREADS=2 $(BIN)/python -m tests.bench.learner $(BENCH)
 
 lint: setup
 	$(BIN)/ruff format --check .

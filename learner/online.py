@@ -187,7 +187,8 @@ class OnlineLearner:
         names: dict[str, set[int]] = {}
         for index, numbers in touched.items():
             known = set() if anew else self._named[index]
-            names[index] = {n for n in numbers - known if n > len(self._base.ids.get(index, ()))}
+            of_base = len(self._base.ids.get(index, ()))
+            names[index] = {n for n in numbers - known if n > of_base}
             self._named[index] = known | names[index]
         return names
 

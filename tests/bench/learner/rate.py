@@ -1,0 +1,45 @@
+"""Rate: labelled examples learned a second, from a decoded label to moved weights, replay included."""
+
+from collections.abc import Iterator
+from itertools import islice
+from time import perf_counter, process_time
+
+import torch
+
+from learner.update import UpdateSettings
+from tests.bench.learner.workload import BATCH, labels, learner
+from tests.bench.report import Figure
+
+CPU_BAR, GPU_BAR = 2_000, 50_000
+
+
+def rate(short: bool) -> Iterator[Figure]:
+    """Examples a second by wall clock, in updates of 256 slates, for slates of ten and of one outcome."""
+    for outcomes in (10, 1):
+        for threads in (2, 1):
+            yield from _rate(outcomes, threads, "cpu", CPU_BAR if threads == 2 else None, 3 if short else 9)
+
+
+def gpu(short: bool) -> Iterator[Figure]:
+    """The same on a GPU, where there is one."""
+    if torch.cuda.is_available():
+        yield from _rate(10, 1, "cuda", GPU_BAR, 10 if short else 60, batch=4_096)
+
+
+def _rate(
+    outcomes: int, threads: int, device: str, bar: float | None, updates: int, batch: int = BATCH
+) -> Iterator[Figure]:
+    torch.set_num_threads(threads)
+    online, stream = learner(UpdateSettings(), device=device), labels(outcomes)
+    wall, cpu = [], []
+    for update in range(updates + 2):
+        slates = list(islice(stream, batch))
+        before, cpu_before = perf_counter(), process_time()
+        examples = online.learn(slates).examples
+        if update >= 2:  # the first ones allocate memory
+            wall.append(examples / (perf_counter() - before))
+            cpu.append(1e6 * (process_time() - cpu_before) / examples)
+    torch.set_num_threads(1)
+    what = f"slates of {outcomes}, sessions of 50, batch {batch}, {device}, {threads} thread(s)"
+    yield Figure(row="rate", what=what, unit="examples/s", runs=wall, bar=bar)
+    yield Figure(row="rate", what=f"{what}: CPU time", unit="µs/example", runs=cpu)
