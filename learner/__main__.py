@@ -87,7 +87,15 @@ def _open_learner(settings: LearnerSettings, base: Base, ranks: Ranks, closing: 
 def _open_ports(settings: LearnerSettings, base_hash: str, ranks: Ranks, closing: ExitStack) -> Ports:
     producer = connect_producer(settings)
     closing.callback(producer.close, timeout=CLOSE_S)
-    labels = LabelSource(settings, settings.prefix, settings.learner_group, producer, ranks.rank, ranks.size)
+    labels = LabelSource(
+        settings,
+        settings.prefix,
+        settings.learner_group,
+        producer,
+        rank=ranks.rank,
+        world_size=ranks.size,
+        least=max(1, settings.batch_min // ranks.size),
+    )
     closing.callback(labels.close)
     return Ports(
         labels=labels,

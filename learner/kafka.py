@@ -1,6 +1,7 @@
 """SHELL: what the learner reads from and writes to Kafka. `follower.py` reads whole topics."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 class LabelSource:
     """The labels topic, or one rank's share of its partitions, read from offsets that the caller keeps.
 
-    Bad records become dead letters, acknowledged before their offset counts as read.
+    Bad records become dead letters, acknowledged before their offset counts as read. Fewer than `least`
+    labels are held back until more have come, and do not count as read.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class LabelSource:
         producer: KafkaProducer,
         rank: int = 0,
         world_size: int = 1,
+        least: int = 1,
     ) -> None:
         self._consumer = connect_consumer(access, group)
         self._producer = producer
         self._dead_letters = prefix + topics.DEAD_LETTERS.name
         self._next: dict[int, int] = {}
+        self._least, self._waiting = least, deque[Message]()
         self.refused = 0
         everyone = partitions_of(self._consumer, prefix + topics.LABELS.name)
         self._mine = [tp for tp in everyone if tp.partition % world_size == rank]
@@ -51,6 +55,7 @@ class LabelSource:
         """Go on from these offsets, by partition; from the beginning of a partition that is not named."""
         first = self._consumer.beginning_offsets(self._mine)
         ends = self._consumer.end_offsets(self._mine)
+        self._waiting.clear()
         for tp in self._mine:
             wanted = offsets.get(tp.partition)
             start = start_offset(wanted, first[tp], ends[tp])
@@ -72,8 +77,12 @@ class LabelSource:
         Raises:
             BrokerError: a dead letter could not be sent.
         """
+        self._waiting.extend(poll(self._consumer, timeout_ms, most - len(self._waiting)))
+        if len(self._waiting) < min(self._least, most):
+            return []
         received = []
-        for message in poll(self._consumer, timeout_ms, most):
+        while self._waiting:
+            message = self._waiting.popleft()
             try:
                 received.append(_receive(message))
             except InvalidRecord as error:

@@ -30,6 +30,10 @@ STOP_S: Final = 2.0
 """Longest wait for each of the last checkpoint and snapshot, before and after: 8 s in all."""
 
 
+PUBLISHED_S: Final = 60.0
+"""Longest wait for a checkpoint where they are published by count; a silent broker is an error earlier."""
+
+
 def run(settings: LearnerSettings, online: Online, ports: Ports, clock: Clock, stop: threading.Event) -> None:
     """Restore, learn until `stop` is set, then publish and snapshot what is left.
 
@@ -128,21 +132,24 @@ class Loop:
                 self._traces.add(msgspec.structs.replace(one.trace, learned=now))
 
     def _settle(self) -> None:
-        settings, now = self._settings, self._clock()
-        if (
-            self._unpublished
-            and self._ports.models.ready
-            and _passed(self._published_ms, settings.publish_ms, now)
-        ):
+        now = self._clock()
+        if self._unpublished and self._must_publish(now):
             self._publish()
         # What is not published has not been checked, and must not become what a restart begins with.
         due = (
             self._unsaved
             and not self._unpublished
-            and _passed(self._saved_ms, settings.snapshot_s * 1000, now)
+            and _passed(self._saved_ms, self._settings.snapshot_s * 1000, now)
         )
         if due and self._ports.snapshots.ready:
             self._save()
+
+    def _must_publish(self, now: int) -> bool:
+        """Whether it is time; by examples, the one before is waited for: none is left out."""
+        models, every = self._ports.models, self._settings.publish_examples
+        if not every:
+            return models.ready and _passed(self._published_ms, self._settings.publish_ms, now)
+        return self._unpublished >= every and models.wait(PUBLISHED_S)
 
     def _publish(self) -> None:
         draft = self._online.checkpoint()

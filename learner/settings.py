@@ -29,8 +29,12 @@ class LearnerSettings(Access):
         "freshrank-learner", "group of the committed label offsets, for monitoring lag"
     )
     publish_ms: int = setting(500, "time between two checkpoints while labels come in")
+    publish_examples: int = setting(0, "examples between two checkpoints, whatever the time; 0: by time")
     snapshot_s: float = setting(30.0, "time between two snapshots of the trainer")
     batch_max: int = setting(256, "most labelled slates in one update")
+    batch_min: int = setting(
+        1, "fewest labelled slates in one update; as many as the most: the same updates on every run"
+    )
     poll_ms: int = setting(50, "longest wait for labels")
     catalogue_s: float = setting(60.0, "longest wait, at the start, for the items topic to be read")
     seed: int = setting(0, "seed of all chance in learning")
@@ -41,11 +45,15 @@ class LearnerSettings(Access):
         super().__post_init__()
         for name in ("model", "state_dir", "learner_group"):
             require(self, name, bool(getattr(self, name)), "not empty")
-        for name in ("publish_ms", "batch_max", "poll_ms", "threads"):
+        for name in ("publish_ms", "batch_max", "batch_min", "poll_ms", "threads"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(
+            self, "batch_min", self.batch_min <= self.batch_max, f"at most the {self.batch_max} of one update"
+        )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
-        require(self, "seed", self.seed >= 0, "at least 0")
+        for name in ("seed", "publish_examples"):
+            require(self, name, getattr(self, name) >= 0, "at least 0")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "LearnerSettings":

@@ -60,8 +60,10 @@ def producer(address: str) -> Iterator[KafkaProducer]:
 def open_source(address: str, prefix: str, producer: KafkaProducer) -> Iterator[Callable[..., LabelSource]]:
     opened: list[LabelSource] = []
 
-    def open_one(rank: int = 0, world_size: int = 1) -> LabelSource:
-        opened.append(LabelSource(Access(broker=address), prefix, "learner", producer, rank, world_size))
+    def open_one(rank: int = 0, world_size: int = 1, least: int = 1) -> LabelSource:
+        opened.append(
+            LabelSource(Access(broker=address), prefix, "learner", producer, rank, world_size, least)
+        )
         return opened[-1]
 
     yield open_one
@@ -132,6 +134,18 @@ def until(condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_fewer_labels_than_the_least_do_not_count_as_read(
+    open_source: Callable[..., LabelSource], prefix: str, producer: KafkaProducer
+) -> None:
+    source = open_source(least=6)
+    source.seek({})
+    send_labels(producer, prefix, range(4))
+    assert source.poll(6, 500) == [] and set(source.offsets().values()) == {0}
+    send_labels(producer, prefix, range(4, 8))
+    assert len(poll_all(source, 6, most=6)) == 6
+    assert sum(source.offsets().values()) == 6
 
 
 def test_labels_are_read_whole_with_their_traces(

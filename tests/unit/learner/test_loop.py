@@ -1,6 +1,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,8 +56,13 @@ def ids_of(log: dict[int, list[Received]]) -> list[str]:
 class World:
     """A loop over fakes; what survives a crash is kept between `start`s: the log, models and snapshots."""
 
-    def __init__(self, log: dict[int, list[Received]], online: Callable[[], FakeOnline] = FakeOnline) -> None:
-        self.log = log
+    def __init__(
+        self,
+        log: dict[int, list[Received]],
+        online: Callable[[], FakeOnline] = FakeOnline,
+        settings: LearnerSettings = SETTINGS,
+    ) -> None:
+        self.log, self.settings = log, settings
         self.make = online
         self.clock = FakeClock()
         self.models, self.snapshots = FakeModels(), FakeSnapshots()
@@ -76,7 +82,7 @@ class World:
             items=self.items,
             evaluations=self.evaluations,
         )
-        self.loop = Loop(SETTINGS, port(self.online), ports, self.clock)
+        self.loop = Loop(self.settings, port(self.online), ports, self.clock)
 
     def steps(self, count: int, ms: int = 0) -> None:
         for _ in range(count):
@@ -100,6 +106,12 @@ def test_labels_are_learned_and_published_once_the_interval_is_over() -> None:
     assert manifest.offsets == {"0": 2, "1": 2}
     assert world.labels.committed == {0: 2, 1: 2}
     checkpoint.verify(manifest, payload, "base", {"weight": (1,)})
+
+
+def test_by_examples_it_publishes_whatever_the_time() -> None:
+    world = begun(9, settings=replace(SETTINGS, publish_examples=4))
+    world.steps(5)
+    assert [manifest.examples_seen for manifest, _ in world.models.published] == [4, 8]
 
 
 def test_the_first_label_after_a_silence_is_published_at_once() -> None:
