@@ -66,6 +66,11 @@ class Allocator:
         return self._budget.places(int(self._clock))
 
     @property
+    def clock(self) -> int:
+        """The reading of the budget's clock."""
+        return int(self._clock)
+
+    @property
     def live(self) -> dict[str, Tensor]:
         """The mask of each layer: [r], true where the triplet lives."""
         return self._by_layer(self._live)
@@ -155,9 +160,12 @@ class Allocator:
 
 
 def clear_moments(
-    optimizer: torch.optim.Optimizer, layers: Mapping[str, LowRankLayer], changed: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer,
+    layers: Mapping[str, LowRankLayer],
+    changed: Mapping[str, Tensor],
+    birth: float = 0.0,
 ) -> None:
-    """Zero the optimiser's moments of the triplets of the masks `changed` ([r] by layer name).
+    """Set the optimiser's moments of the triplets of the masks `changed` ([r] by layer name) to `birth`.
 
     Any state tensor shaped like its parameter counts as a moment.
     """
@@ -165,7 +173,7 @@ def clear_moments(
         for parameter, axis in _parameters(layers[name]):
             for moment in optimizer.state.get(parameter, {}).values():
                 if isinstance(moment, Tensor) and moment.shape == parameter.shape:
-                    moment.index_fill_(axis, triplets.nonzero()[:, 0], 0)
+                    moment.index_fill_(axis, triplets.nonzero()[:, 0], birth)
 
 
 def orthogonal_to(directions: Tensor, others: Tensor) -> Tensor:

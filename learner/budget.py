@@ -102,6 +102,10 @@ class HorizonFreeBudget:
         """Return the places after `clock` examples."""
         return _cubic(self.initial, self.target, clock / self.descent_examples)
 
+    def excess(self, clock: int) -> float:
+        """Return how much of the descent is left after `clock` examples: 1 to 0, cubic as the places are."""
+        return float(max(0.0, 1 - clock / self.descent_examples) ** 3)
+
     def choose(self, standing: Standing, clock: int) -> Choice:
         """Prune by importance; fill free places, and in steady state exchanged ones, by pull."""
         places = self.places(clock)

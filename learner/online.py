@@ -42,6 +42,7 @@ class Learned:
     examples: int
     loss: float
     label_ids: list[str]
+    drifted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,14 +136,14 @@ class OnlineLearner:
         if not fresh:
             return Learned(examples=0, loss=float("nan"), label_ids=new)
         replayed = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
-        loss = self._updater.step(fresh, replayed)
+        stepped = self._updater.step(fresh, replayed)
         for example in fresh:
             self._memory.add(example, self._rng)
         self._touch([*fresh, *replayed])
         examples = sum(len(example.positions) for example in fresh)
         self.examples_seen += examples
-        self._losses.append(loss)
-        return Learned(examples=examples, loss=loss, label_ids=new)
+        self._losses.append(stepped.loss)
+        return Learned(examples=examples, loss=stepped.loss, label_ids=new, drifted=stepped.drifted)
 
     def _touch(self, examples: Sequence[Example]) -> None:
         items = {int(row) for example in examples for row in self._moved(example)}
@@ -177,6 +178,7 @@ class OnlineLearner:
             metrics={"loss": float(np.mean(self._losses))} if self._losses else {},
         )
         self._draft = draft
+        self._updater.publish()
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self._losses.clear()

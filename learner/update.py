@@ -1,17 +1,21 @@
 """One optimiser step: the one place that changes weights."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from learner.adapter import adapt, low_rank_layers, orthogonality, orthogonality_weight
+from learner.adapter import adapt, adapter_state, low_rank_layers, orthogonality, orthogonality_weight
 from learner.allocation import Allocator, clear_moments
 from learner.batching import Example
 from learner.budget import HorizonFreeBudget
+from learner.drift import Adwin
 from learner.knowledge import Knowledge
-from learner.objective import example_loss
+from learner.losses import pointwise, proximal
+from learner.objective import logits_of, prepare, slate_losses
 from learner.ranker import TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
 from schemas.errors import SnapshotError
@@ -21,12 +25,20 @@ _TASK_LOSS = 0.6
 
 _REFERENCE_BATCH = 64
 
+_ACCUMULATED: Final = 0.1
+"""What Adagrad has summed up of a row at birth; it bounds the row's first step."""
+
+_TINY: Final = 1e-12
+
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateSettings:
     """How the stream moves the adapter.
 
-    Ranks are per layer; `step` and `row_step` are step sizes at a batch of 64 slates and per row.
+    Ranks are per layer. `step` and `row_step` are step sizes at a batch of 64 slates and per row: 0.05 and
+    0.75 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
+    `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
+    budget, and every step by the factor `boost`, about to the base's own; it fades with the budget's descent.
     """
 
     rank: int = 6
@@ -42,6 +54,9 @@ class UpdateSettings:
     descent_examples: int = 20_000
     exchange: float = 0.05
     clip: float = 5.0
+    closeness: float = 0.0
+    alarm: float = 0.002
+    boost: float = 20.0
 
 
 def adapted(ranker: Ranker, rank: int, seed: int) -> Ranker:
@@ -61,6 +76,14 @@ def _is_wide(name: str, layer: torch.nn.Module) -> bool:
     return isinstance(layer, torch.nn.Linear) or name in TABLES
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """The fresh examples' mean loss per unit of weight, before the step; and whether it showed a drift."""
+
+    loss: float
+    drifted: bool
+
+
 class Updater:
     """Steps an adapted ranker: AdamW on P, Λ, Q; Adagrad on the touched rows of the tables."""
 
@@ -73,67 +96,124 @@ class Updater:
         ranks: Ranks,
     ) -> None:
         self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
-        self._ranks = ranks
         self._layers = low_rank_layers(ranker)
+        self._ranks = ranks
         self._rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
         skip = {id(parameter) for parameter in self._rows}
         self._dense = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
         self._adam = torch.optim.AdamW(
             self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        self._adagrad = torch.optim.Adagrad(self._rows, lr=settings.row_step, initial_accumulator_value=0.1)
+        self._adagrad = torch.optim.Adagrad(
+            self._rows, lr=settings.row_step, initial_accumulator_value=_ACCUMULATED
+        )
         triplets = sum(layer.lam.numel() for layer in self._layers.values())
         target = sum(min(layer.lam.numel(), settings.mean_rank) for layer in self._layers.values())
-        budget = HorizonFreeBudget(
+        self._budget = HorizonFreeBudget(
             initial=triplets,
             target=target,
             descent_examples=settings.descent_examples,
             exchange=settings.exchange,
         )
-        self.allocator = Allocator(self._layers, budget, settings.beta, settings.beta)
+        self.allocator = Allocator(self._layers, self._budget, settings.beta, settings.beta)
         layers = self._layers.values()
         self._gamma = orthogonality_weight(layers, _TASK_LOSS, settings.orthogonality)
         self.steps = 0
+        self._adwin = Adwin(settings.alarm)
+        self._excited = False  # has there been a drift, since when the budget comes down?
+        self._published: dict[str, Tensor] = {}
+        self.publish()
 
-    def step(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> float:
-        """Learn from fresh and replayed examples; returns the mean loss per unit of weight."""
-        settings = self._settings
-        examples = [*fresh, *replayed]
-        cost, weight = self._backward(share(self._ranks, examples))
+    def publish(self) -> None:
+        """Let the present weights be what later steps stay close to."""
+        if self._settings.closeness:
+            self._published = {name: tensor.clone() for name, tensor in adapter_state(self._ranker).items()}
+
+    def step(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> Stepped:
+        """Learn from fresh and replayed examples."""
+        cost, weight, *losses = self._backward(fresh, replayed)
         self.allocator.observe()
-        self._scale_step(len(examples))
-        torch.nn.utils.clip_grad_norm_(self._dense, settings.clip * len(examples))
+        drifted = self._notice_drift(losses)
+        self._move(len(fresh) + len(replayed))
+        self.allocator.mask()
+        self.allocator.advance(len(fresh))
+        self.steps += 1
+        if self.steps % self._settings.allocate_every == 0:
+            self._allocate()
+        return Stepped(cost / weight if weight else 0.0, drifted)
+
+    def _backward(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> list[float]:
+        """Leave the gradients of all ranks' examples, these being everybody's.
+
+        Returns the sum of the fresh ones' losses, their weight, and the mean loss of each.
+        """
+        mine = share(self._ranks, range(len(fresh) + len(replayed)))
+        known = [place for place in mine if place < len(fresh)]
+        seen = torch.zeros(2 + len(fresh), device=self._device)
+        penalty = self._gamma * orthogonality(self._layers.values())
+        self._ranker.zero_grad(set_to_none=True)
+        if mine:  # another rank may have some
+            mixed = [*fresh, *replayed]
+            lesson = prepare([mixed[place] for place in mine], self._knowledge, self._device)
+            logits = logits_of(self._ranker, lesson)
+            weight = lesson.weights.sum()
+            loss = weight * (pointwise(logits, lesson.targets, lesson.weights) + penalty)
+            again = [mixed[place] for place in mine[len(known) :]]
+            # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
+            (loss + self._departure(logits, again)).backward()  # type: ignore[no-untyped-call]
+            losses, weights = slate_losses(logits, lesson, len(known))
+            seen[0], seen[1] = losses.sum(), weights.sum()
+            seen[2:][known] = losses / weights.clamp_min(_TINY)
+        numbers: list[float] = sum_gradients(self._ranks, self._dense, self._rows, seen).tolist()
+        return numbers
+
+    def _departure(self, logits: Tensor, replayed: Sequence[Example]) -> Tensor:
+        """κ ΣKL(p_published ‖ p) over the replayed pairs, which are the last of `logits`."""
+        if not self._settings.closeness or not replayed:
+            return logits.new_zeros(())
+        with torch.no_grad():
+            lesson = prepare(replayed, self._knowledge, self._device)
+            published = logits_of(self._ranker, lesson, self._published)
+        last = logits[len(logits) - len(published) :]
+        return self._settings.closeness * last.numel() * proximal(last, published)
+
+    def _move(self, examples: int) -> None:
+        self._scale_steps(examples)
+        torch.nn.utils.clip_grad_norm_(self._dense, self._settings.clip * examples)
         self._adam.step()
         # torch wants to be told that it need not check the sparse gradients that it made itself.
         with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
             self._adagrad.step()
-        self.allocator.mask()
-        self.allocator.advance(len(fresh))
-        self.steps += 1
-        if self.steps % settings.allocate_every == 0:
-            clear_moments(self._adam, self._layers, self.allocator.allocate().changed)
-        return cost / weight if weight else 0.0
 
-    def _backward(self, examples: Sequence[Example]) -> tuple[float, float]:
-        """Leave the gradients of all ranks' examples, these being ours; returns their loss and weight."""
-        self._ranker.zero_grad(set_to_none=True)
-        penalty = self._gamma * orthogonality(self._layers.values())
-        loss, weight = penalty.new_zeros(()), 0.0
-        if examples:  # another rank may have some
-            loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device)
-        # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
-        (weight * (loss + penalty)).backward()  # type: ignore[no-untyped-call]
-        seen = torch.stack([loss.detach() * weight, loss.new_tensor(weight)])
-        cost, weight = sum_gradients(self._ranks, self._dense, self._rows, seen).tolist()
-        return cost, weight
+    def _allocate(self) -> None:
+        changed = self.allocator.allocate().changed
+        clear_moments(self._adam, self._layers, changed)
+        clear_moments(self._adagrad, self._layers, changed, _ACCUMULATED)
 
-    def _scale_step(self, examples: int) -> None:
+    def _notice_drift(self, losses: Sequence[float]) -> bool:
+        """Whether the loss has risen; if so, the budget is lifted, and rows move as freely as at birth."""
+        known = [min(loss, 1.0) for loss in losses if math.isfinite(loss)]
+        change = self._adwin.fold(known) if self._settings.alarm else None
+        if change is None or change.after <= change.before:
+            return False
+        self._excited = True
+        self.allocator.reset()
+        for moments in self._adagrad.state.values():
+            moments["sum"].fill_(_ACCUMULATED)
+        return True
+
+    def _scale_steps(self, examples: int) -> None:
         """Adam's step does not shrink with the batch; a stream's batches differ, so it is scaled by √n.
 
         Source: square-root scaling of adaptive methods (Malladi et al., NeurIPS 2022).
         """
+        settings = self._settings
+        excess = self._budget.excess(self.allocator.clock) if self._excited else 0.0
+        boost = 1 + (settings.boost - 1) * excess
         for group in self._adam.param_groups:
-            group["lr"] = self._settings.step * min(1.0, (examples / _REFERENCE_BATCH) ** 0.5)
+            group["lr"] = settings.step * boost * min(1.0, (examples / _REFERENCE_BATCH) ** 0.5)
+        for group in self._adagrad.param_groups:
+            group["lr"] = settings.row_step * boost
 
     def snapshot(self) -> dict[str, Tensor]:
         """Optimiser moments, importance, masks and clocks as tensors; the weights are not among them."""
@@ -145,7 +225,9 @@ class Updater:
         state["gamma"] = torch.tensor(
             [self._gamma], dtype=torch.float64
         )  # set at birth, by the directions of then
-        return state
+        state["excited"] = torch.tensor([self._excited])
+        state["adwin"] = torch.tensor(self._adwin.snapshot(), dtype=torch.float64).reshape(-1, 3)
+        return state | {f"published.{name}": tensor for name, tensor in self._published.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `snapshot` gave.
@@ -163,6 +245,9 @@ class Updater:
                     {n.removeprefix(f"{key}."): t for n, t in state.items() if n.startswith(f"{key}.")},
                 )
             self.steps, self._gamma = int(state["steps"]), float(state["gamma"])
+            self._excited = bool(state["excited"])
+            self._adwin.restore([(int(n), mean, dev) for n, mean, dev in state["adwin"].tolist()])
+            self._published = {n: state[f"published.{n}"].clone() for n in self._published}
         except (KeyError, ValueError) as error:
             raise SnapshotError(f"optimiser state: expected this adapter's moments, got {error}") from error
 
