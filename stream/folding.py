@@ -3,8 +3,8 @@
 The Faust worker and the offline commands call this same object; only the mapping of sessions differs.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, MutableMapping
-from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 from schemas.events import Dwell, UserEvent
@@ -44,8 +44,7 @@ class PartitionFold(Generic[Token]):
         self._labeler = Labeler(settings, self._session_of, durations, self._evidence)
         self._watermark = Watermark(settings.lateness_ms)
         self._seen = Seen(settings.horizon_ms)
-        self._tokens: list[tuple[int, int, Token]] = []
-        self._taken = 0
+        self._tokens: defaultdict[int, list[Token]] = defaultdict(list)
         self._safe_ts = self._taken_ts = 0
         self._changed: set[str] = set()
 
@@ -60,8 +59,7 @@ class PartitionFold(Generic[Token]):
         """
         self._watermark.observe(topic, event.ts, now_ms)
         # What is late has its turn in the next advance, and is not done before it.
-        heappush(self._tokens, (max(event.ts, self._safe_ts), self._taken, token))
-        self._taken += 1
+        self._tokens[self._settings.span(max(event.ts, self._safe_ts))].append(token)
         if not self._seen.is_new((topic, event.event_id)):
             self._labeler.counts["duplicates"] += 1
             return []
@@ -89,10 +87,9 @@ class PartitionFold(Generic[Token]):
         all they teach is in the evidence, so that everything later than the oldest message which is not
         done can be folded again by itself. Take the evidence, and make it durable, before they are committed.
         """
-        done = []
-        while self._tokens and self._tokens[0][0] < self._safe_ts:
-            done.append(heappop(self._tokens)[2])
-        return done
+        safe = self._settings.span(self._safe_ts)
+        spans = sorted(span for span in self._tokens if span < safe)
+        return [token for span in spans for token in self._tokens.pop(span)]
 
     def take_evidence(self) -> bytes | None:
         """Return what a successor needs of the evidence, if that changed since the last call.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 REFINEMENTS = {
     "quick": "items above a click are negatives at once, not only when the slate ends",
@@ -33,7 +34,7 @@ class Rules:
         return EVERYWHERE in self.autoplay or surface in self.autoplay
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JoinSettings:
     """How long a slate stays open, and how far out of order its events may come, in ms of event time.
 
@@ -52,12 +53,12 @@ class JoinSettings:
         """How long a slate of a surface stays open."""
         return self.windows.get(surface, self.window_ms)
 
-    @property
+    @cached_property
     def longest_ms(self) -> int:
         """The longest window; an impression is waited for, and a slate corrected, by it."""
         return max(self.window_ms, *self.windows.values(), 0)
 
-    @property
+    @cached_property
     def horizon_ms(self) -> int:
         """How long after its event time a message can still matter: until then it is not acknowledged.
 
@@ -65,7 +66,7 @@ class JoinSettings:
         """
         return 2 * (self.longest_ms + self.lateness_ms)
 
-    @property
+    @cached_property
     def epoch_ms(self) -> int:
         """The span of event time whose slates teach the labels together."""
         return self.longest_ms
@@ -76,3 +77,7 @@ class JoinSettings:
         The lateness more: what was done may be stamped before the impression, by clocks that differ.
         """
         return (watermark - self.horizon_ms) // self.epoch_ms * self.epoch_ms - self.lateness_ms
+
+    def span(self, ts: int) -> int:
+        """The number of the span, from one `safe_ts` to the next, that a message belongs to."""
+        return (ts + self.lateness_ms) // self.epoch_ms

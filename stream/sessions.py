@@ -8,7 +8,6 @@ settled keeps how it looked, and nothing else.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from itertools import takewhile
 
 import msgspec
 
@@ -108,13 +107,21 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Sessio
         glances = [one.seen for one in state.touches[-RECENT:]]
         if len(glances) < RECENT:
             glances = state.settled[len(glances) - RECENT :] + glances
-    counts[IMPRESSIONS] -= sum(slate[2] for slate in takewhile(lambda s: s[0] >= ts, reversed(state.slates)))
-    searches = bisect_left(state.searches, (ts,))
-    counts[SEARCHES] -= len(state.searches) - searches
-    query = None
-    if searches and state.searches[searches - 1][0] >= ts - QUERY_MS:
-        query = state.searches[searches - 1][2]
+    for slate in reversed(state.slates):
+        if slate[0] < ts:
+            break
+        counts[IMPRESSIONS] -= slate[2]
+    query = _query(state, counts, ts) if state.searches else None
     return Session(recent=_recent(glances, ts), query=query, counters=_counters(counts))
+
+
+def _query(state: SessionState, counts: list[int], ts: int) -> str | None:
+    """The query of the moment; searches that came later are taken out of `counts`."""
+    before = bisect_left(state.searches, (ts,))
+    counts[SEARCHES] -= len(state.searches) - before
+    if before and state.searches[before - 1][0] >= ts - QUERY_MS:
+        return state.searches[before - 1][2]
+    return None
 
 
 def _show_parts(
@@ -146,7 +153,7 @@ def _recent(glances: list[Glance], ts: int) -> list[SessionItem]:
 
 
 def _counters(counts: list[int]) -> dict[str, float]:
-    known = {name: float(count) for name, count in zip(NAMES, counts, strict=True) if count}
+    known: dict[str, float] = {name: count for name, count in zip(NAMES, counts, strict=False) if count}
     if counts[_SATISFIED]:
         known["satisfied"] = counts[_SATISFIED] / UNITS
     return known
