@@ -114,7 +114,7 @@ class _Surface:
     def fold(self, shown: list[View]) -> None:
         """Count the views and clicks of one slate."""
         for position, item_id, clicked, propensity in shown:
-            cell = self._row(item_id) * POSITIONS + min(position, POSITIONS - 1)
+            cell = self._row(item_id) * POSITIONS + (position if position < POSITIONS else POSITIONS - 1)
             weight = 1.0 if propensity is None else min(MAX_WEIGHT, 1 / propensity)
             self._views[cell] += weight
             if clicked:
@@ -158,9 +158,11 @@ class _Surface:
     def _let_go(self, row: int) -> None:
         """Keep what an item taught, at the attractiveness it has now, and make its row empty."""
         cells = slice(row * POSITIONS, (row + 1) * POSITIONS)
-        if any(self._clicks[cells]):  # without a click it taught nothing
-            views, clicks = np.array([self._views[cells]], float), np.array([self._clicks[cells]], float)
-            self._gone += _taught(views, clicks, np.array(self.curve))
+        views, clicks = self._views[cells], self._clicks[cells]
+        if views.count(0.0) < POSITIONS - 1 and any(
+            clicks
+        ):  # seen at one position, or never clicked: nothing
+            self._gone += _taught(_table(views), _table(clicks), np.array(self.curve))
         self._views[cells] = self._clicks[cells] = _EMPTY
 
     def _fit(self) -> None:
