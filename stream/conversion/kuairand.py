@@ -46,8 +46,9 @@ def convert(source: Path) -> ConvertedLog:
     log = ConvertedLog()
     log.extend(catalogue)
     durations = {item.item_id: item.duration_ms for item in catalogue if item.duration_ms}
+    start_ts = min((row["time_ms"] for row in rows), default=0)
     for user_id, history in histories.items():
-        log.extend(kuairand_history.events(user_id, history, durations, _start(rows)))
+        log.extend(kuairand_history.events(user_id, history, durations, start_ts))
     for number, row in enumerate(rows):
         log.extend(events(number, row))
     return log
@@ -60,10 +61,6 @@ def _histories(source: Path, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[s
         for row in parquet_rows(source, _HISTORY):
             if row["user_id"] in users:
                 yield str(row["user_id"]), kuairand_history.history(row)
-
-
-def _start(rows: Sequence[dict[str, Any]]) -> int:
-    return min((row["time_ms"] for row in rows), default=0)
 
 
 def events(number: int, row: dict[str, Any]) -> Iterator[Timed]:
