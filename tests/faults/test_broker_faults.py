@@ -1,4 +1,4 @@
-"""A broker that goes away: for a while, in a crash, for good. Nobody loses a label, or burns a core waiting."""
+"""A broker that goes away, for a while or for good: nobody loses a label, or burns a core waiting."""
 
 import sys
 import time
@@ -37,7 +37,7 @@ def cores_used(process: Process, seconds: float) -> float:
 
 def test_a_broker_that_is_stopped_and_started(site: Site, planted: World, past: Past) -> None:
     worker, learner = site.start_worker(), start_learner(site, past)
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 60)):
+    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)):
         time.sleep(5.0)
         site.server.stop()
         time.sleep(1.0)
@@ -53,7 +53,7 @@ def test_a_broker_that_is_stopped_and_started(site: Site, planted: World, past: 
 
 def test_a_broker_that_is_killed(site: Site, planted: World) -> None:
     worker = site.start_worker()
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 60)):
+    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)):
         time.sleep(5.0)
         site.server.kill()
         time.sleep(2.0)

@@ -12,7 +12,7 @@ from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
 
-SLATES_PER_SECOND = 60
+SLATES_PER_SECOND = 30
 LONGEST_S = 300
 
 
@@ -25,8 +25,8 @@ def test_a_worker_killed_ten_times_under_load(site: Site, planted: World) -> Non
             worker.kill()
             worker = site.start_worker()
         time.sleep(2.0)
-    assert len(load.sent) > 1_000
-    assert len(site.settle(worker)) > 1_000
+    assert len(load.sent) > 500
+    assert len(site.settle(worker)) > 500
 
 
 def test_a_second_worker_joins_and_leaves_five_times(site: Site, planted: World) -> None:
