@@ -37,13 +37,15 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
 
 
 def labels_sent(settings: Settings) -> dict[LabelKey, LabeledSlate]:
-    """Every label on the topic. One that was sent again has the same content, or this fails."""
+    """Every label on the topic. One that was sent again says the same, or this fails."""
     labels: dict[LabelKey, LabeledSlate] = {}
     for message in read_topic(settings, LABELS.name):
         assert message.value is not None
         label = decode(LabeledSlate, message.value)
         known = labels.setdefault((message.partition, label.label_id), label)
-        assert known == label, f"{label.label_id} was sent twice, and differs:\n{known}\n{label}"
+        assert _essence(known) == _essence(label), (
+            f"{label.label_id} was sent twice, and differs:\n{known}\n{label}"
+        )
     return labels
 
 
@@ -92,7 +94,11 @@ def assert_same(sent: Mapping[LabelKey, LabeledSlate], due: Mapping[LabelKey, La
 
 
 def _essence(label: LabeledSlate) -> LabeledSlate:
-    """A label without what depends on the order of arrival: what was known of the user at a click."""
+    """A label without what depends on the order of arrival.
+
+    A click is told at once, with what had arrived of its user by then; told again after a crash, more may
+    have. The final revision is exact.
+    """
     if all(outcome.final for outcome in label.outcomes):
         return label
     return msgspec.structs.replace(
