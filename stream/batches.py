@@ -6,7 +6,7 @@ groups, rebalancing, agents, tables and the web stay Faust's. The topics of a `S
 gets what was fetched of a partition in one call, and commits their offsets itself (`stream/progress.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import faust
@@ -43,9 +43,11 @@ class Sink(Protocol):
 
 
 class BatchApp(faust.App):  # type: ignore[misc]  # untyped
-    """A Faust app whose driver speaks batches too; `sink` is set while it is assembled."""
+    """A Faust app whose driver speaks batches too; `sink` and `on_answer` are set while it is assembled."""
 
     sink: Sink | None = None
+    on_answer: Callable[[], None] = staticmethod(lambda: None)
+    """Called whenever the broker has answered a fetch, from the consumer's thread."""
 
     def subscribe(self, sink: Sink) -> None:
         """Let the group read the sink's topics too, and give it their batches."""
@@ -62,7 +64,7 @@ class BatchApp(faust.App):  # type: ignore[misc]  # untyped
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._client.send = patient(consumer._client.send)
+        consumer._client.send = patient(consumer._client.send, self.consumer.app.on_answer)
         return consumer
 
 

@@ -48,7 +48,9 @@ class PartitionFold(Generic[Token]):
         self._safe_ts = self._taken_ts = 0
         self._changed: set[str] = set()
 
-    def fold(self, event: UserEvent, topic: str, token: Token, now_ms: int) -> list[LabeledSlate]:
+    def fold(
+        self, event: UserEvent, topic: str, token: Token, now_ms: int, logged_ms: int = END
+    ) -> list[LabeledSlate]:
         """Take one event; return the labels known at once (clicks, feedback without a slate).
 
         Args:
@@ -56,8 +58,10 @@ class PartitionFold(Generic[Token]):
             topic: the unprefixed topic name, as `advance(unread)` knows it.
             token: opaque; comes back from `done_tokens` when the message may be acknowledged.
             now_ms: the wall clock; a constant offline.
+            logged_ms: when the event was logged, if that is known: a device whose clock is fast moves
+                nobody's time beyond it.
         """
-        self._watermark.observe(topic, event.ts, now_ms)
+        self._watermark.observe(topic, min(event.ts, logged_ms), now_ms)
         # What is late has its turn in the next advance, and is not done before it.
         self._tokens[self._settings.span(max(event.ts, self._safe_ts))].append(token)
         if not self._seen.is_new((topic, event.event_id)):

@@ -58,6 +58,7 @@ class Labeller:
         progress: Progress,
         metrics: Metrics,
         clock: Callable[[], int],
+        stream_time: Callable[[], int],
         listeners: Sequence[Listener] = (),
         prefix: str = "",
         may_begin: Callable[[], bool] = lambda: True,
@@ -73,6 +74,7 @@ class Labeller:
         self._progress = progress
         self._metrics = metrics
         self._clock = clock
+        self._stream_time = stream_time
         self._listeners = listeners
         self._partitions: dict[int, Partition] = {}
         self._behind: dict[int, dict[str, int | None]] = {}
@@ -141,7 +143,7 @@ class Labeller:
             self._partitions[number] = self._begin(number)
         told: list[Told] = []
         refused: list[tuple[Inbound, InvalidRecord]] = []
-        partition, now = self._partitions[number], self._clock()
+        partition, now = self._partitions[number], self._stream_time()
         for message in messages:
             try:
                 event = read_event(message)
@@ -174,7 +176,7 @@ class Labeller:
         behind = self._progress.behind(number, {topic: partition.position(topic) for topic in TOPICS})
         self._behind[number] = behind
         unread = [topic for topic, messages in behind.items() if messages is None or messages > 0]
-        return [Told(label, None) for label in partition.advance(self._clock(), unread)]
+        return [Told(label, None) for label in partition.advance(self._stream_time(), unread)]
 
     async def _durable(self, partitions: Mapping[int, Partition]) -> dict[tuple[str, int], int]:
         """Write sessions and evidence; returns the offsets to commit once all that has arrived."""

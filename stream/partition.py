@@ -8,6 +8,7 @@ from schemas.labels import LabeledSlate
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
 from stream.offsets import Offsets
+from stream.reading import logged_ms
 
 Token = tuple[str, int]
 """Topic, without prefix, and offset of a message within its partition."""
@@ -26,11 +27,12 @@ class Partition:
 
     def take(self, event: UserEvent, message: Inbound, now_ms: int) -> list[LabeledSlate]:
         """Fold one event; returns the labels known at once."""
-        topic = message.topic
+        topic, logged = message.topic, logged_ms(message)
         self._offsets[topic].read(message.offset)
-        if event.ts > self._newest.get(topic, -1):
-            self._newest[topic] = event.ts
-        return self._fold.fold(event, topic, (topic, message.offset), now_ms)
+        reached = min(event.ts, logged)
+        if reached > self._newest.get(topic, -1):
+            self._newest[topic] = reached
+        return self._fold.fold(event, topic, (topic, message.offset), now_ms, logged)
 
     def skip(self, message: Inbound) -> None:
         """Pass over a message that was refused."""

@@ -41,7 +41,7 @@ def read_event(message: Inbound) -> UserEvent:
         InvalidRecord: with the reason that the dead letter will carry.
     """
     event = read(message, USER_EVENT_TYPES[message.topic])
-    admit(event.ts, _logged(message))
+    admit(event.ts, logged_ms(message))
     return event
 
 
@@ -52,7 +52,7 @@ def read_erasure(message: Inbound) -> Erasure:
         InvalidRecord: with the reason that the dead letter will carry.
     """
     erasure = read(message, Erasure)
-    admit(erasure.ts, _logged(message), retention_ms=FOR_EVER_MS)
+    admit(erasure.ts, logged_ms(message), retention_ms=FOR_EVER_MS)
     return erasure
 
 
@@ -72,5 +72,10 @@ def _schema(message: Inbound) -> int:
     return int(raw)
 
 
-def _logged(message: Inbound) -> int:
+def logged_ms(message: Inbound) -> int:
+    """When a message was first logged, ms since the epoch.
+
+    Raises:
+        InvalidRecord: its header says it wrongly.
+    """
     return reference_ms(message.headers.get(LOGGED_AT), message.timestamp)

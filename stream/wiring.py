@@ -35,6 +35,7 @@ from stream.evaluator import Evaluator
 from stream.evidence_table import EvidenceTable
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
+from stream.hearing import Hearing
 from stream.labeller import Labeller
 from stream.listener import Listener
 from stream.metrics import Metrics
@@ -218,6 +219,8 @@ def _label(
 ) -> None:
     """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
     view = SessionView(core.sessions)
+    hearing = Hearing(core.clock())
+    core.app.on_answer = lambda: hearing.answered(core.clock())
     labeller = Labeller(
         partition=lambda: Partition(PartitionFold(core.settings.join, view, core.assortment.duration)),
         sessions=core.sessions,
@@ -227,6 +230,7 @@ def _label(
         progress=core.progress,
         metrics=core.metrics,
         clock=core.clock,
+        stream_time=hearing.now,
         listeners=listeners,
         prefix=core.settings.prefix,
         may_begin=may_begin.is_set,

@@ -11,7 +11,6 @@ import pytest
 from deploy.kafka.server import KafkaServer
 from schemas.labels import LabeledSlate
 from stream.administration import create_topics
-from stream.labeling import JoinSettings
 from stream.process import free_port
 from stream.settings import Settings
 from tests.e2e.conftest import past  # noqa: F401
@@ -44,12 +43,6 @@ class Site:
         )
         create_topics(self.settings)
 
-    @property
-    def join(self) -> JoinSettings:
-        return JoinSettings(
-            window_ms=int(self.settings.window_s * 1000), lateness_ms=int(self.settings.lateness_s * 1000)
-        )
-
     def topic(self, name: str) -> str:
         return self.settings.prefix + name
 
@@ -66,7 +59,7 @@ class Site:
 
     def settle(self, worker: Worker) -> dict[LabelKey, LabeledSlate]:
         """Wait until every label that is due was sent, compare them all, and return them."""
-        due = labels_due(self.settings, self.join)
+        due = labels_due(self.settings, self.settings.join)
         eventually(lambda: due.keys() <= labels_sent(self.settings).keys(), worker, "every label")
         sent = labels_sent(self.settings)
         assert_same(sent, due)

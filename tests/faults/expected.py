@@ -12,7 +12,7 @@ from schemas.labels import LabeledSlate
 from schemas.topics import LABELS, USER_EVENTS
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
-from stream.labeling import JoinSettings
+from stream.join_settings import JoinSettings
 from stream.reading import read_event
 from stream.settings import Settings
 

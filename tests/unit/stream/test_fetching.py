@@ -28,7 +28,7 @@ def test_only_an_empty_fetch_waits(request_, response, waits):
         return response
 
     async def scenario() -> bool:
-        task = asyncio.create_task(patient(send, pause_s=3600)(1, request_, group=2))
+        task = asyncio.create_task(patient(send, lambda: None, pause_s=3600)(1, request_, group=2))
         done, _ = await asyncio.wait([task], timeout=0.05)
         task.cancel()
         return not done

@@ -38,6 +38,7 @@ class World:
 
     def __init__(self, slow: bool = False) -> None:
         self.now = 10_000
+        self.outage = 0
         self.producer = FakeProducer(slow)
         self.progress = FakeProgress()
         self.table = FakeTable()
@@ -56,6 +57,7 @@ class World:
             progress=self.progress,  # type: ignore[arg-type]
             metrics=metrics,
             clock=lambda: self.now,
+            stream_time=lambda: self.now - self.outage,
             listeners=[self.bystander],
             prefix="p.",
         )
@@ -116,6 +118,31 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
         ("b", False, True),
     ]
     assert world.progress.committed == {("impressions", 0): 5, ("clicks", 0): 10}
+
+
+def test_a_slate_stays_open_while_the_broker_is_away():
+    async def scenario(world: World) -> None:
+        await world.take(inbound("impressions", shown(1_000), timestamp=1_000))
+        world.now += 2 * JOIN.horizon_ms
+        world.outage = 2 * JOIN.horizon_ms
+        await world.labeller.advance()
+        await world.take(inbound("clicks", clicked(1_100), timestamp=1_100))
+
+    world = World()
+    asyncio.run(scenario(world))
+    assert [outcome.final for label in world.labels() for outcome in label.outcomes] == [False]
+
+
+def test_a_device_that_is_fast_does_not_close_the_slates_of_others():
+    async def scenario(world: World) -> None:
+        await world.take(inbound("impressions", shown(1_000), timestamp=1_000))
+        ahead = 1_100 + 5 * JOIN.horizon_ms
+        await world.take(inbound("impressions", shown(ahead, "fast"), offset=1, timestamp=1_100))
+        await world.take(inbound("clicks", clicked(1_200), timestamp=1_200))
+
+    world = World()
+    asyncio.run(scenario(world))
+    assert [outcome.final for label in world.labels() for outcome in label.outcomes] == [False]
 
 
 def test_nothing_is_committed_before_the_broker_has_the_labels():
@@ -204,8 +231,8 @@ def test_what_the_stream_taught_is_written_before_a_commit_and_restored_by_a_suc
     async def scenario(world: World) -> None:
         for number in range(4):
             ts = 1_000 + number * 2 * JOIN.horizon_ms
-            await world.take(inbound("impressions", shown(ts, f"r{number}"), offset=number))
-            await world.take(inbound("clicks", clicked(ts + 100, f"r{number}"), offset=number))
+            await world.take(inbound("impressions", shown(ts, f"r{number}"), offset=number, timestamp=ts))
+            await world.take(inbound("clicks", clicked(ts + 100, f"r{number}"), offset=number, timestamp=ts))
             await world.labeller.advance()
 
     world = World()
@@ -222,7 +249,7 @@ def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
         assert world.labeller.wants("p.clicks", 0)
         world.progress.unread = {"impressions": 7}
         await world.take(inbound("impressions", shown(1_000)))
-        await world.take(inbound("clicks", clicked(1_100 + LEAD_MS)))
+        await world.take(inbound("clicks", clicked(1_100 + LEAD_MS), timestamp=9_000))
         assert not world.labeller.wants("p.clicks", 0)
         assert world.labeller.wants("p.impressions", 0)
         world.now += STALLED_MS

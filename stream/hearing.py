@@ -1,0 +1,35 @@
+"""PURE: the wall clock as far as the broker was heard: while it is silent, no time passes for open slates."""
+
+from typing import Final
+
+DEAF_MS: Final = 3_000
+"""A broker with nothing to tell answers every second; one that does not answer for so long is not there."""
+
+
+class Hearing:
+    """A clock that stands still where a broker did not answer.
+
+    What users did meanwhile is still on its way: a slate that closed by the wall clock during an outage
+    would close without it.
+
+    >>> hearing = Hearing(now_ms=0)
+    >>> for answer in (1_000, 2_000, 32_000, 33_000):
+    ...     hearing.answered(answer)
+    >>> hearing.now()
+    3000
+    """
+
+    def __init__(self, now_ms: int) -> None:
+        self._last_ms = now_ms
+        self._lost_ms = 0
+
+    def answered(self, now_ms: int) -> None:
+        """Take notice that the broker answered at this wall time."""
+        silence = now_ms - self._last_ms
+        if silence > DEAF_MS:
+            self._lost_ms += silence
+        self._last_ms = now_ms
+
+    def now(self) -> int:
+        """The time of the last answer, in ms, less all the time without one."""
+        return self._last_ms - self._lost_ms
