@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean bench-learner bench-crash test-faults
+.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean bench-learner bench-crash test-faults bench-stream
 
 setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
 
@@ -20,16 +20,14 @@ demo: setup  ## the whole loop on real data, here
 test: lint  ## everything: unit, integration and end to end, on the embedded broker and on Apache Kafka
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-<<<<<<< HEAD
 bench-learner: setup  ## rate, allocation, peft, checkpoints and memory → table, build/bench-learner.json
 	OMP_NUM_THREADS=2 $(BIN)/python -m tests.bench.learner $(BENCH)
 
 bench-crash: setup  ## a learner killed 20 times over 300,000 labels on Apache Kafka, beside one left alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.crash $(BENCH)
-=======
+
 test-faults: setup  ## killed workers, lost brokers, poison, full disks: nothing is lost; real Kafka, up to 15 minutes
 	OMP_NUM_THREADS=1 timeout --kill-after=30 15m $(BIN)/python -m pytest -m faults tests/faults
->>>>>>> 2e2fd49 (wip)
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -41,6 +39,9 @@ bench-label: setup  ## exposures a second that one core labels
 
 bench-delays: setup  ## what early labels win back of waiting for the window → table, build/bench-delays.{json,png}
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.delays $(BENCH)
+
+bench-stream: setup  ## the stream worker on Apache Kafka, against its bars; BENCH=--short
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.stream $(BENCH)
 
 kafka: setup  ## a real Apache Kafka in the foreground, from Maven Central
 	$(BIN)/python deploy/kafka/server.py

@@ -100,7 +100,9 @@ def create_app(
     """
     core = _core(settings, clock)
     scoring = _scoring(core, scorer)
-    listeners: list[Listener] = [scoring.serving, scoring.refresher]
+    listeners: list[Listener] = []
+    if {"score", "evaluate"} & set(settings.roles):
+        listeners = [scoring.serving, scoring.refresher]
     if scorer is not None and "evaluate" in settings.roles:
         listeners.append(_evaluator(core, scoring, scorer))
     catalogue = CatalogueFeed(core.assortment, scorer)

@@ -1,0 +1,240 @@
+"""SHELL: the rows of `make bench-stream`: each a function that measures and returns its figures."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from schemas.codec import decode
+from schemas.events import Click
+from schemas.topics import LABELS
+from schemas.trace import HEADER, Trace
+from stream import sessions
+from stream.administration import open_admin
+from stream.join_settings import JoinSettings
+from stream.settings import Settings
+from tests.bench.report import Figure
+from tests.bench.stream import job
+from tests.bench.stream.feed import fill, pace
+from tests.bench.stream.job import FAUST, IDIOMATIC, Point, Rate
+from tests.bench.stream.traffic import Traffic, messages
+
+RIVALS: Final = Path("build/rivals/bin/python")
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ours": FAUST,
+    "idiomatic Faust": IDIOMATIC,
+    "Quix Streams": (str(RIVALS.absolute()), "-m", "tests.bench.stream.in_quix"),
+    "Bytewax": (str(RIVALS.absolute()), "-m", "bytewax.run", "tests.bench.stream.in_bytewax:flow"),
+}
+BAR: Final = 20_000.0
+SPAN_S: Final = 55.0
+"""Event time that every drained log covers, whatever its size: windows fill and close alike."""
+
+PER_USER: Final = 22
+"""Messages of a user in a drained log."""
+
+LIMIT_S: Final = 540.0
+SETTLE_S: Final = 5.0
+LOOP_RATE: Final = 1_000
+RECENT: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where to measure, and how much: `share` of the full sizes, `repeats` of every pair."""
+
+    broker: str
+    home: Path
+    share: float = 1.0
+    repeats: int = 3
+
+
+def throughput(bench: Bench) -> Iterator[Figure]:
+    """Messages a second of one worker, in pairs with the same job in other frameworks."""
+    sizes = {"ours": 1_112_000, "idiomatic Faust": 60_000, "Quix Streams": 300_000, "Bytewax": 300_000}
+    runs: dict[str, list[Rate]] = {name: [] for name in sizes}
+    for _ in range(bench.repeats):
+        for name, size in sizes.items():
+            runs[name].append(_drained(bench, int(size * bench.share), [COMMANDS[name]])[0])
+    for name, rates in runs.items():
+        bar = BAR if name == "ours" else None
+        yield Figure(row="throughput", what=name, unit="messages/s", runs=[r.wall for r in rates], bar=bar)
+        yield Figure(row="throughput", what=name, unit="messages/CPU-s", runs=[r.cpu for r in rates])
+    for name, bar in (("idiomatic Faust", 10.0), ("Quix Streams", 1.0), ("Bytewax", 1.0)):
+        for unit in Rate._fields:
+            pairs = [
+                getattr(own, unit) / getattr(other, unit)
+                for own, other in zip(runs["ours"], runs[name], strict=True)
+            ]
+            held = bar if unit == "wall" else None
+            yield Figure(row="throughput", what=f"ours / {name}", unit=f"× ({unit})", runs=pairs, bar=held)
+
+
+def two_workers(bench: Bench) -> Iterator[Figure]:
+    """Two workers on two cores, which they share with the broker, against one."""
+    size, pairs = int(600_000 * bench.share), []
+    for _ in range(bench.repeats):
+        one = _drained(bench, size, [FAUST])[0]
+        two = _drained(bench, size, [FAUST, FAUST])[0]
+        pairs.append(two.wall / one.wall)
+    yield Figure(row="workers", what="two on two cores / one", unit="×", runs=pairs, bar=1.6)
+
+
+def label_latency(bench: Bench) -> Iterator[Figure]:
+    """From an event's arrival to its label's, both by the broker's clock, at half the bar."""
+    settings = job.fresh_settings(bench.broker, bench.home, partitions=4)
+    _stamp_on_arrival(settings)
+    seconds, rate = max(10.0, 60 * bench.share), BAR / 2
+    log = bench.home / f"{settings.group}.log"
+    worker = job.worker(settings, log)
+    try:
+        start_ts = _now_ms()
+        fill(bench.broker, settings.prefix, 4, messages(Traffic(400, 1000.0, start_ts)))
+        worker.start()
+        with job.label_count(settings) as length:
+            worker.wait_until(lambda: length() > 0, "labels", job.START_S)
+            start_ts = _now_ms() + 1_000
+            pace(
+                bench.broker,
+                settings.prefix,
+                messages(Traffic(int(seconds * rate), rate, start_ts, seed=1)),
+                start_ts,
+            )
+            time.sleep(SETTLE_S)
+        took = _latencies(settings, start_ts)
+    finally:
+        worker.stop()
+    p50, p99 = np.percentile(took, [50, 99]).tolist()
+    note = f"{len(took):,} labels at {rate:,.0f} messages/s"
+    yield Figure(row="latency", what="event → label, p50", unit="ms", runs=[p50], note=note)
+    yield Figure(row="latency", what="event → label, p99", unit="ms", runs=[p99], bar=150.0, at_most=True)
+
+
+def memory(bench: Bench) -> Iterator[Figure]:
+    """Growth of the worker's memory over the last three quarters, with every window full."""
+    _, points = _drained(bench, int(2_000_000 * bench.share), [FAUST])
+    quarter = points[-1].labels / 4
+    early = [p.memory for p in points if quarter <= p.labels < 2 * quarter]
+    late = [p.memory for p in points if p.labels >= 3 * quarter]
+    growth = float(np.median(late) / np.median(early))
+    resident = [p.memory / 2**20 for p in points[:: max(1, len(points) // 40)]]
+    yield Figure(row="memory", what="resident", unit="MiB", runs=resident)
+    yield Figure(row="memory", what="last quarter / second", unit="×", runs=[growth], bar=1.1, at_most=True)
+
+
+def state_size(bench: Bench) -> Iterator[Figure]:
+    """Bytes of a user's stored session with fifty recent items."""
+    state = sessions.SessionState()
+    for number in range(RECENT):
+        ts = 1_700_000_000_000 + number * 60_000
+        click = Click(
+            event_id=f"c{number}",
+            request_id=f"request-{number // 2}",
+            user_id="user-0000001",
+            item_id=f"item-{number * 37}",
+            ts=ts,
+        )
+        sessions.fold(state, click, settle_before=ts - JoinSettings().horizon_ms)
+    size = len(msgspec.msgpack.encode(state))
+    yield Figure(row="state", what="session of 50 items", unit="bytes", runs=[size], bar=2_000, at_most=True)
+
+
+def freshness(bench: Bench) -> Iterator[Figure]:
+    """From a click to an answer by a model that learned it: the demo's loop, at 1,000 events/s."""
+    out = bench.home / "demo"
+    command = [sys.executable, "-m", "stream.cli", "demo", "--out", str(out), "--rate", str(LOOP_RATE)]
+    subprocess.run(command, check=True, cwd=job.ROOT, timeout=900, stdout=subprocess.DEVNULL)
+    found = msgspec.json.decode((out / "report.json").read_bytes())
+    for name, bar in (("p50", 1.0), ("p99", 2.4)):
+        took = [found["freshness_s"][name]]
+        yield Figure(
+            row="freshness", what=f"click → served, {name}", unit="s", runs=took, bar=bar, at_most=True
+        )
+    for stage, quantiles in found["stages_s"].items():
+        yield Figure(row="freshness", what=f"  {stage}, p50", unit="s", runs=[quantiles["p50"]])
+
+
+ROWS: Final[Mapping[str, Callable[[Bench], Iterator[Figure]]]] = {
+    "throughput": throughput,
+    "workers": two_workers,
+    "latency": label_latency,
+    "memory": memory,
+    "state": state_size,
+    "freshness": freshness,
+}
+
+
+def _drained(bench: Bench, size: int, commands: Sequence[Sequence[str]]) -> tuple[Rate, list[Point]]:
+    """Fill topics, drain them by as many workers as commands, each on a core; remove the topics."""
+    settings = job.fresh_settings(bench.broker, bench.home, partitions=4)
+    with _topics(settings):
+        traffic = Traffic(size, size / SPAN_S, _now_ms() - int(SPAN_S * 1000), users=size // PER_USER)
+        sent = fill(bench.broker, settings.prefix, 4, messages(traffic))
+        workers = [
+            job.worker(
+                job.beside(settings, number), bench.home / f"{settings.group}-{number}.log", number, command
+            )
+            for number, command in enumerate(commands)
+        ]
+        points = job.drain(settings, workers, LIMIT_S)
+    return job.sustained(points, sent), points
+
+
+@contextmanager
+def _topics(settings: Settings) -> Iterator[None]:
+    """Remove a run's topics when it is over: labels are many."""
+    with open_admin(settings) as admin:
+        admin.create_topics(
+            {
+                f"{settings.prefix}rival-sessions": {
+                    "num_partitions": 4,
+                    "replication_factor": 1,
+                    "configs": {},
+                }
+            }
+        )
+    try:
+        yield
+    finally:
+        with open_admin(settings) as admin:
+            admin.delete_topics([name for name in admin.list_topics() if name.startswith(settings.group)])
+
+
+def _stamp_on_arrival(settings: Settings) -> None:
+    """Have the broker stamp events and labels when they arrive."""
+    names = [settings.prefix + name for name in ("impressions", "clicks", "dwells", LABELS.name)]
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    with open_admin(settings) as admin:
+        admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, configs=stamped) for name in names]
+        )
+
+
+def _latencies(settings: Settings, since_ms: int) -> list[int]:
+    """Milliseconds between an event's arrival and its label's, of labels that an event caused."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker, enable_auto_commit=False)
+    partitions = [TopicPartition(settings.prefix + LABELS.name, number) for number in range(4)]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning()
+    ends, took = consumer.end_offsets(partitions), []
+    while any(consumer.position(tp) < ends[tp] for tp in partitions):
+        for records in consumer.poll(timeout_ms=500).values():
+            for record in records:
+                trace = decode(Trace, dict(record.headers)[HEADER])
+                if trace.event is not None and trace.event >= since_ms + SETTLE_S * 1000:
+                    took.append(record.timestamp - trace.event)
+    consumer.close()
+    return took
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

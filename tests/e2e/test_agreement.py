@@ -1,0 +1,102 @@
+"""The batch path and the idiomatic Faust version, in real workers, tell the same labels of one log."""
+
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from schemas.codec import decode
+from schemas.labels import LabeledSlate, Session
+from stream.administration import create_topics
+from stream.broker import EmbeddedBroker
+from stream.folding import PartitionFold
+from stream.join_settings import JoinSettings
+from stream.process import ChildProcess, free_port
+from stream.reading import USER_EVENT_TYPES
+from stream.settings import Settings
+from tests.bench.stream.feed import fill
+from tests.bench.stream.job import FAUST, IDIOMATIC, worker
+from tests.bench.stream.traffic import TOPICS, Message, Traffic, messages
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
+
+SLATES = 100
+PATIENCE_S = 90.0
+
+Labels = dict[str, LabeledSlate]
+
+
+def test_both_versions_tell_the_same_labels(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    start_ts = time.time_ns() // 1_000_000 - 2_000
+    events = list(messages(Traffic(4 * SLATES, rate=200.0, start_ts=start_ts, users=20)))
+    versions = {}
+    for command in (FAUST, IDIOMATIC):
+        name = f"a{uuid.uuid4().hex[:10]}"
+        settings = Settings(
+            broker=embedded_broker.address,
+            prefix=f"{name}.",
+            group=name,
+            state_dir=str(tmp_path / name),
+            web_port=free_port(),
+            partitions=2,
+            window_s=4.0,
+            lateness_s=1.0,
+            roles=("label",),
+        )
+        create_topics(settings)
+        fill(settings.broker, settings.prefix, settings.partitions, events)
+        versions[command] = (settings, worker(settings, tmp_path / f"{name}.log", None, command))
+    try:
+        for _, process in versions.values():
+            process.start()
+        expected = {label.label_id for label in offline(events)}
+        batches, events_one_by_one = (labels(*version, expected) for version in versions.values())
+    finally:
+        for _, process in versions.values():
+            process.stop(30)
+    assert batches.keys() == events_one_by_one.keys() == expected
+    for label_id, label in batches.items():
+        assert told(label) == told(events_one_by_one[label_id])
+
+
+def told(label: LabeledSlate) -> LabeledSlate:
+    """A label; the session of one that left at once is what had arrived by then, which may differ."""
+    if all(outcome.final for outcome in label.outcomes):
+        return label
+    return msgspec.structs.replace(label, session=Session())
+
+
+def offline(events: Sequence[Message]) -> list[LabeledSlate]:
+    """The labels of a fold over the events in time order."""
+    fold = PartitionFold(JoinSettings(window_ms=4_000, lateness_ms=1_000), {}, lambda _: None)
+    labels = []
+    for number, message in enumerate(events):
+        topic = TOPICS[message.topic]
+        event = decode(USER_EVENT_TYPES[topic], message.value)
+        labels.extend(fold.fold(event, topic, number, message.ts))
+    return labels + fold.drain()
+
+
+def labels(settings: Settings, process: ChildProcess, expected: Collection[str]) -> Labels:
+    """All labels, once there are the expected ones."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.broker, auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    consumer.assign([TopicPartition(f"{settings.prefix}labels", number) for number in range(2)])
+    found: Labels = {}
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not found.keys() >= expected:
+            process.check()
+            assert time.monotonic() < deadline, f"{len(found)} labels of {len(expected)}"
+            for records in consumer.poll(timeout_ms=200).values():
+                for record in records:
+                    label = decode(LabeledSlate, record.value)
+                    assert found.setdefault(label.label_id, label) == label
+        return found
+    finally:
+        consumer.close()
