@@ -1,5 +1,6 @@
 """PURE: bytes ↔ records. Parsing validates; what comes out can be trusted."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -53,6 +54,24 @@ def decode(record: type[R], raw: bytes, schema: int = SCHEMA_VERSION) -> R:
     if not raw.isascii() or b"\\u" in raw:
         check_ids(value)
     return value
+
+
+def decode_lines(record: type[R], lines: Sequence[bytes]) -> list[R] | None:
+    """Parse and validate JSON lines in one go; None where they have to be looked at one by one.
+
+    >>> from schemas.events import Search
+    >>> line = encode(Search(event_id="e", user_id="u", ts=1, query="jazz")) + b"\\n"
+    >>> len(decode_lines(Search, [line, line])), decode_lines(Search, [line, b"[]\\n"])
+    (2, None)
+    """
+    raw = b"".join(lines)
+    if len(raw) > MAX_BYTES or not raw.isascii() or b"\\u" in raw:
+        return None
+    try:
+        values: list[R] = _decoder(record).decode_lines(raw)
+    except msgspec.MsgspecError:
+        return None
+    return values if len(values) == len(lines) else None
 
 
 def _reason(message: str) -> Reason:
