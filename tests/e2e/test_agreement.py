@@ -14,7 +14,6 @@ from schemas.labels import LabeledSlate, Session
 from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
 from stream.folding import PartitionFold
-from stream.join_settings import JoinSettings
 from stream.process import ChildProcess, free_port
 from stream.reading import USER_EVENT_TYPES
 from stream.settings import Settings
@@ -72,7 +71,7 @@ def told(label: LabeledSlate) -> LabeledSlate:
 
 def offline(events: Sequence[Message]) -> list[LabeledSlate]:
     """The labels of a fold over the events in time order."""
-    fold = PartitionFold(JoinSettings(window_ms=4_000, lateness_ms=1_000), {}, lambda _: None)
+    fold = PartitionFold(Settings(window_s=4.0, lateness_s=1.0).join, {}, lambda _: None)
     labels = []
     for number, message in enumerate(events):
         topic = TOPICS[message.topic]

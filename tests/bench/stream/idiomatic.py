@@ -21,7 +21,6 @@ from schemas.topics import LABELS, USER_EVENTS
 from stream.engine import data_dir
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
-from stream.join_settings import JoinSettings
 from stream.partition import Partition
 from stream.progress import Progress
 from stream.sessions import SessionState
@@ -58,10 +57,8 @@ def create_app(settings: Settings) -> faust.App:
         topic_disable_leader=True,
         stream_wait_empty=False,
     )
-    window, lateness = int(settings.window_s * 1000), int(settings.lateness_s * 1000)
-    join = JoinSettings(window_ms=window, lateness_ms=lateness)
     states: dict[str, SessionState] = {}
-    folds = defaultdict(lambda: Partition(PartitionFold(join, states, lambda _: None)))
+    folds = defaultdict(lambda: Partition(PartitionFold(settings.join, states, lambda _: None)))
     sessions = app.Table("sessions", key_type=bytes, value_type=bytes, partitions=settings.partitions)
     labels = app.topic(settings.prefix + LABELS.name, key_type=bytes, value_serializer=RecordCodec(Record))
     progress = Progress(app, settings.prefix)
@@ -100,7 +97,8 @@ def _agent(
     async def label(stream: Any) -> None:
         async for event in stream.events():
             message, value = event.message, event.value
-            place = Inbound(name, message.partition, message.offset, message.key, None, {}, 0)
+            logged = int(message.timestamp * 1000)
+            place = Inbound(name, message.partition, message.offset, message.key, None, {}, logged)
             partition = folds[message.partition]
             for told in partition.take(value, place, _now_ms()):
                 await labels.send(key=told.user_id.encode(), value=told)

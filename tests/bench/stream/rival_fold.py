@@ -14,13 +14,12 @@ from schemas.events import UserEvent
 from schemas.labels import LabeledSlate
 from schemas.topics import USER_EVENTS
 from stream.folding import PartitionFold
-from stream.join_settings import JoinSettings
 from stream.reading import USER_EVENT_TYPES
 from stream.sessions import SessionState
+from stream.settings import Settings
 
-BROKER = os.environ["FRESHRANK_BROKER"]
-PREFIX = os.environ["FRESHRANK_PREFIX"]
-GROUP = os.environ["FRESHRANK_GROUP"]
+SETTINGS = Settings.from_env(os.environ)
+BROKER, PREFIX, GROUP = SETTINGS.broker, SETTINGS.prefix, SETTINGS.group
 NAMES = [topic.name for topic in USER_EVENTS[:3]]
 TOPICS = [PREFIX + name for name in NAMES]
 LABELS = PREFIX + "labels"
@@ -34,13 +33,9 @@ class Folds:
     """Messages in; labels and the changed session of each message out."""
 
     def __init__(self) -> None:
-        join = JoinSettings(
-            window_ms=int(float(os.environ["FRESHRANK_WINDOW_S"]) * 1000),
-            lateness_ms=int(float(os.environ["FRESHRANK_LATENESS_S"]) * 1000),
-        )
         self._states: dict[str, SessionState] = {}
         self._folds: defaultdict[int, PartitionFold[int]] = defaultdict(
-            lambda: PartitionFold(join, self._states, lambda _: None)
+            lambda: PartitionFold(SETTINGS.join, self._states, lambda _: None)
         )
         self._taken = 0
 
