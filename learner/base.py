@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from learner.catalogue import Embed, Keys
@@ -53,12 +53,20 @@ class Base:
         """Content hash: a checkpoint names the base it belongs to by it."""
         return hashlib.sha256(self.payload).hexdigest()[:16]
 
-    def ranker(self) -> Ranker:
-        """A new ranker with these weights, every parameter frozen, in evaluation mode."""
+    def ranker(self, rows: Mapping[str, NDArray[np.int64]] | None = None) -> Ranker:
+        """A new ranker with these weights, every parameter frozen, in evaluation mode.
+
+        `rows` says, by index, where the rows of the tables belong; by default where the base has them.
+        """
         ranker = Ranker(self.settings)
         own = ranker.state_dict()
         for name, tensor in self.weights.items():
-            own[name][tuple(slice(size) for size in tensor.shape)] = tensor
+            index = TABLES.get(name.removesuffix(".weight"))
+            if index is None or rows is None:
+                own[name][tuple(slice(size) for size in tensor.shape)] = tensor
+            else:
+                own[name][torch.from_numpy(rows[index][: len(tensor)])] = tensor
+                own[name][0] = 0  # where rows without a place went
         ranker.load_state_dict(own)
         return ranker.requires_grad_(False).eval()
 
@@ -101,11 +109,23 @@ def load_base(directory: Path) -> Base:
     if not path.is_file():
         raise BaseError(f"{path}: expected a base, found no file; train one with `freshrank backfill`")
     try:
-        with safe_open(path, framework="pt") as file:
-            described = json.loads(file.metadata()["base"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise BaseError(f"{path}: expected a base, cannot read it: {error}") from error
+        return parse_base(path.read_bytes())
+    except (BaseError, OSError) as error:
+        raise BaseError(f"{path}: {error}") from error
+
+
+def parse_base(payload: bytes) -> Base:
+    """The base whose `payload` this is.
+
+    Raises:
+        BaseError: it is none's.
+    """
+    try:
+        size = int.from_bytes(payload[:8], "little")
+        described = json.loads(json.loads(payload[8 : 8 + size])["__metadata__"]["base"])
+        tensors = load(payload)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BaseError(f"expected a base, cannot read it: {error}") from error
     counts = {n.removeprefix(_COUNTS): t.numpy() for n, t in tensors.items() if n.startswith(_COUNTS)}
     return Base(
         settings=RankerSettings(**described["settings"]),

@@ -44,6 +44,14 @@ class Counters:
             target[: len(values)] = values
             target[len(values) :] = 0
 
+    def load_rows(self, counts: Mapping[str, Counts], rows: Mapping[str, NDArray[np.integer]]) -> None:
+        """Set every table to counts of rows numbered otherwise, whose own ones `rows` tells."""
+        for name, table in self.tables.items():
+            table[:] = 0
+            table[rows[name][: len(counts[name])]] = counts[name]
+            table[0] = 0
+        self.totals[:] = counts["totals"]
+
     def snapshot(self) -> dict[str, Counts]:
         """The rows in use of every table, and the totals."""
         used = {

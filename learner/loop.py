@@ -172,6 +172,7 @@ class Loop:
                 version=draft.version,
                 parent=draft.parent,
                 base=draft.base,
+                folded=draft.folded,
                 created_ts=now,
                 offsets=offsets,
                 examples_seen=draft.examples_seen,

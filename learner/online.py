@@ -13,10 +13,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from learner.adapter import adapter_state, load_adapter_state, ranks
-from learner.base import Base
+from learner.base import Base, parse_base
 from learner.batching import Example
 from learner.catalogue import Embed
-from learner.checkpoint import content_hash, encode, version_of
+from learner.checkpoint import content_hash, decode, encode, version_of
+from learner.consolidation import consolidate
 from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
@@ -53,6 +54,7 @@ class Draft:
     """
 
     weights: Copy
+    folded: str | None = None
     parent: str | None
     base: str
     ranks: dict[str, int]
@@ -75,6 +77,13 @@ class Draft:
         return version_of(self.sha256)
 
 
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """How the present base came to be: the version folded last, and at how many examples."""
+
+    folded: str | None = None
+    since: int = 0
+
+
 class _State(msgspec.Struct, kw_only=True):
     """The part of a trainer snapshot that is not tensors."""
 
@@ -85,6 +94,7 @@ class _State(msgspec.Struct, kw_only=True):
     rng: str  # JSON; its integers have 128 bits
     touched: dict[str, list[int]]
     examples_seen: int
+    lineage: Lineage = Lineage()
 
 
 class OnlineLearner:
@@ -99,14 +109,13 @@ class OnlineLearner:
         device: torch.device | str = "cpu",
         ranks: Ranks = ALONE,
     ) -> None:
-        self._base = base
+        self._settings, self._seed, self._device, self._ranks = settings, seed, device, ranks
+        self._root = base
         self.knowledge = base.knowledge(embed)
-        self.ranker = adapted(base.ranker(), settings.rank, seed).to(device)
-        self._updater = Updater(self.ranker, self.knowledge, settings, device, ranks)
+        self._stand_on(base)
         known = self.knowledge
         self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
         self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
-        self._settings = settings
         self._rng = np.random.default_rng(seed)
         self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
@@ -114,6 +123,8 @@ class OnlineLearner:
         self.examples_seen = 0
         self._published = 0
         self._draft: Draft | None = None  # the last one made, the next one's parent
+        self._folding: Draft | None = None  # to be folded into the base once it is published
+        self._lineage = Lineage()
         self._named: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
 
     def put_items(self, items: Sequence[Item]) -> None:
@@ -130,6 +141,7 @@ class OnlineLearner:
 
     def learn(self, slates: Sequence[LabeledSlate]) -> Learned:
         """One step on what is new in these labels, together with as much from replay memory."""
+        self._consolidate()
         new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
         taken = [self._intake.take(slate) for slate in slates]
         fresh = [example for example in taken if example is not None]
@@ -167,22 +179,47 @@ class OnlineLearner:
 
     def checkpoint(self) -> Draft:
         """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""
-        full = self._published % FULL_EVERY == 0
-        touched = self._touched if full else self._unpublished
+        self._consolidate()
+        every = self._settings.consolidate_every
+        due = bool(every) and self.examples_seen - self._lineage.since >= every
+        full = due or self._published % FULL_EVERY == 0
+        touched = self._everything() if due else self._touched if full else self._unpublished
         draft = Draft(
             weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full)),
             parent=None if full or self._draft is None else self._draft.version,
             base=self._base.hash,
+            folded=self._lineage.folded,
             ranks=ranks(self.ranker),
             examples_seen=self.examples_seen,
             metrics={"loss": float(np.mean(self._losses))} if self._losses else {},
         )
-        self._draft = draft
+        self._draft, self._folding = draft, draft if due else None
         self._updater.publish()
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self._losses.clear()
         return draft
+
+    def _everything(self) -> dict[str, set[int]]:
+        return {name: set(range(1, len(self.knowledge.vocabulary.index(name)))) for name in Vocabulary.NAMES}
+
+    def _consolidate(self) -> None:
+        """If a checkpoint is to be folded, go on over the base that it amounts to, with a new adapter.
+
+        Comes before anything else is learned. Rows keep their numbers, and ledger and memory what they hold.
+        """
+        draft, self._folding = self._folding, None
+        if draft is None:
+            return
+        self._stand_on(consolidate(self._base, decode(draft.payload)[0]))
+        self._lineage = Lineage(folded=draft.version, since=draft.examples_seen)
+        self._touched = {name: set() for name in Vocabulary.NAMES}
+        self._published, self._draft = 0, None
+
+    def _stand_on(self, base: Base) -> None:
+        self._base = base
+        self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
+        self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)
 
     def _name(self, touched: Mapping[str, set[int]], anew: bool) -> dict[str, set[int]]:
         """The numbers whose ids a checkpoint must tell: not the base's, nor told since the last full one."""
@@ -201,19 +238,22 @@ class OnlineLearner:
         counts = self.knowledge.counters.snapshot()
         tensors |= {f"counts.{name}": torch.from_numpy(values) for name, values in counts.items()}
         tensors["intercept"] = self.ranker.heads.intercept.detach()
-        tensors["state"] = torch.frombuffer(bytearray(msgspec.json.encode(self._state())), dtype=torch.uint8)
+        if self._base is not self._root:
+            tensors["base"] = _bytes_tensor(self._base.payload)
+        tensors["state"] = _bytes_tensor(msgspec.json.encode(self._state()))
         raw: bytes = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         return raw
 
     def _state(self) -> _State:
         return _State(
-            base=self._base.hash,
+            base=self._root.hash,
             ids=self.knowledge.vocabulary.snapshot(),
             ledger=self._intake.ledger.snapshot(),
             memory=self._memory.snapshot(),
             rng=json.dumps(self._rng.bit_generator.state),
             touched={name: sorted(rows) for name, rows in self._touched.items()},
             examples_seen=self.examples_seen,
+            lineage=self._lineage,
         )
 
     def restore(self, raw: bytes) -> None:
@@ -227,10 +267,17 @@ class OnlineLearner:
             state = msgspec.json.decode(tensors["state"].numpy().tobytes(), type=_State)
         except Exception as error:  # safetensors raises its own type
             raise SnapshotError(f"snapshot: expected trainer state, cannot read it: {error}") from error
-        if state.base != self._base.hash:
-            raise SnapshotError(f"snapshot: expected base {self._base.hash}, got {state.base}")
+        if state.base != self._root.hash:
+            raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.base}")
+        self._restore_base(tensors)
         self._restore_tensors(tensors)
         self._restore_state(state)
+
+    def _restore_base(self, tensors: dict[str, Tensor]) -> None:
+        """Stand on the consolidated base that the snapshot has, or else on the root."""
+        payload = tensors["base"].numpy().tobytes() if "base" in tensors else self._root.payload
+        if payload != self._base.payload:
+            self._stand_on(self._root if payload == self._root.payload else parse_base(payload))
 
     def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_adapter_state(self.ranker, _below("adapter.", tensors))
@@ -251,7 +298,12 @@ class OnlineLearner:
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self.examples_seen = state.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
-        self._published, self._draft = 0, None
+        self._published, self._draft, self._folding = 0, None, None
+        self._lineage = state.lineage
+
+
+def _bytes_tensor(raw: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

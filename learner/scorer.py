@@ -13,6 +13,7 @@ from learner import checkpoint
 from learner.base import Base
 from learner.batching import collate
 from learner.catalogue import Embed
+from learner.consolidation import consolidate
 from learner.encoding import Encoded
 from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
@@ -49,18 +50,21 @@ class Scorer:
 
     def __init__(self, base: Base, embed: Embed, device: torch.device | str = "cpu") -> None:
         self._base = base
+        self._origin = base.hash
         self._device = device
         self._knowledge = base.knowledge(embed)
         ranker = base.ranker().to(device)
         numbering = base_numbering(self._knowledge, base.ids)
         items = _item_vectors(ranker, self._knowledge, device)
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
+        self._root = self._frozen  # the present lineage's base; `frozen` stays what it was
+        self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
         self._serving = self._frozen
 
     @property
     def base_version(self) -> str:
-        """The hash of the base."""
-        return self._base.hash
+        """The hash of the base that `frozen` asks, whatever was folded into it since."""
+        return self._origin
 
     @property
     def version(self) -> str | None:
@@ -70,7 +74,7 @@ class Scorer:
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items; they can be scored at once, by every version."""
         rows = torch.from_numpy(self._knowledge.catalogue.put(items).astype(np.int64))
-        for version in {id(v): v for v in (self._frozen, self._serving)}.values():
+        for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
             version.items[rows.to(self._device)] = _vectors_of(
                 version.ranker, version.knowledge, rows, self._device
             )
@@ -89,6 +93,8 @@ class Scorer:
         Raises:
             CheckpointRefused: it must not be served; the serving version stays.
         """
+        if manifest.base != self._base.hash:
+            self._follow(manifest)
         tensors = checkpoint.verify(manifest, payload, self._base.hash, expected_shapes(self._frozen.ranker))
         parent = self._parent(manifest, adapter_rank(tensors))
         ranker = fork(parent.ranker)
@@ -96,11 +102,38 @@ class Scorer:
         numbering = apply(ranker, knowledge, tensors, parent.numbering)
         items = _item_vectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
+        if manifest.parent is None:
+            self._full = manifest.version, payload
+
+    def _follow(self, manifest: Manifest) -> None:
+        """Fold the version that the manifest names into the base, and stand on what comes of it.
+
+        Raises:
+            CheckpointRefused: that version is not at hand, or another base comes of it.
+        """
+        place = f"checkpoint {manifest.model}/{manifest.version}"
+        if self._full is None or manifest.folded != self._full[0]:
+            raise CheckpointRefused(f"{place}: expected base {self._base.hash}, got {manifest.base}")
+        base = consolidate(self._base, checkpoint.decode(self._full[1])[0])
+        if base.hash != manifest.base:
+            raise CheckpointRefused(
+                f"{place}: expected base {manifest.base}, {manifest.folded} gave {base.hash}"
+            )
+        knowledge = self._knowledge.with_own_counts()
+        numbering = base_numbering(knowledge, base.ids)
+        for index, ids in base.ids.items():
+            numbering[index][1 : 1 + len(ids)] = knowledge.vocabulary.index(index).rows(ids, admit=True)
+        knowledge.counters.load_rows(base.counts, numbering)
+        ranker = base.ranker(numbering).to(self._device)
+        self._base = base
+        self._root = _Version(
+            None, ranker, knowledge, numbering, _item_vectors(ranker, knowledge, self._device)
+        )
 
     def _parent(self, manifest: Manifest, rank: int) -> _Version:
         if manifest.parent is None:
-            ranker = adapted(self._base.ranker(), rank, seed=0).to(self._device)
-            return replace(self._frozen, ranker=ranker)
+            ranker = adapted(self._base.ranker(self._root.numbering), rank, seed=0).to(self._device)
+            return replace(self._root, ranker=ranker)
         if manifest.parent != self._serving.name:
             raise CheckpointRefused(
                 f"checkpoint {manifest.version}: expected as its parent the serving version "

@@ -37,6 +37,7 @@ class UpdateSettings:
 
     Ranks are per layer. `step` and `row_step` are step sizes at a batch of 64 slates and per row: 0.05 and
     0.75 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
+    Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
     budget, and every step by the factor `boost`, about to the base's own; it fades with the budget's descent.
     """
@@ -55,6 +56,7 @@ class UpdateSettings:
     exchange: float = 0.05
     clip: float = 5.0
     closeness: float = 0.0
+    consolidate_every: int = 0
     alarm: float = 0.002
     boost: float = 20.0
 

@@ -18,7 +18,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """Describes one checkpoint. `version` is the content hash of its scoring weights.
 
     `parent` is None for a full checkpoint; a delta holds only what changed since its parent.
-    `base` is the hash of the frozen base that the weights belong to. `chunks` records, keyed
+    `base` is the hash of the frozen base that the weights belong to; where that came of a consolidation,
+    `folded` is the version that was folded into the base before it. `chunks` records, keyed
     `model/version/n`, hold the weights; the manifest's own record comes last, as the commit mark.
     """
 
@@ -36,4 +37,5 @@ class Manifest(Record, frozen=True, kw_only=True):
     sha256: str
     chunks: int
     snapshot: Snapshot | None = None
+    folded: str | None = None
     learned: list[Trace] = []

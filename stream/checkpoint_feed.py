@@ -144,9 +144,18 @@ class CheckpointFeed:
 
 
 def newest(arrived: Sequence[Whole]) -> Sequence[Whole]:
-    """The last full checkpoint of several, and what builds on it; all of them, where none is full."""
+    """The last full checkpoint of several, what builds on it, and what was folded into its base, in order.
+
+    All of them, where none is full.
+    """
     full = [number for number, whole in enumerate(arrived) if whole.manifest.parent is None]
-    return arrived[full[-1] :] if full else arrived
+    if not full:
+        return arrived
+    needed = list(arrived[full[-1] :])
+    by_version = {whole.manifest.version: whole for whole in arrived}
+    while (folded := by_version.get(needed[0].manifest.folded or "")) is not None:
+        needed.insert(0, folded)
+    return needed
 
 
 def _published(headers: Sequence[tuple[str, bytes]]) -> int | None:

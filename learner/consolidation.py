@@ -1,0 +1,67 @@
+"""PURE: the adapter folded into its base: W⁰ + PΛQ and E⁰ + aΛQ become the next lineage's W⁰ and E⁰.
+
+Learner and scorers fold the same checkpoint, the bytes that were published, and so get the same base, bit by
+bit: sums are taken in double precision on the CPU and rounded once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learner.base import Base
+from learner.compact import dequantise, numbers_of, unpack_ids
+from learner.ranker import TABLES
+from learner.rows import Vocabulary
+from schemas.errors import CheckpointRefused
+
+
+def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
+    """The base that a full checkpoint with every row (`OnlineLearner.checkpoint`) and its base amount to.
+
+    Raises:
+        CheckpointRefused: it does not hold every row, or not those of this base.
+    """
+    ids = {index: _all_ids(base, index, tensors) for index in Vocabulary.NAMES}
+    weights = dict(base.weights) | {"heads.intercept": tensors["dense.intercept"].clone()}
+    for name in (key.removesuffix(".P") for key in tensors if key.endswith(".P")):
+        layer = f"{name.removeprefix('dense.')}.weight"
+        weights[layer] = _add(base.weights[layer], tensors[f"{name}.P"].double(), name, tensors)
+    for table, index in TABLES.items():
+        a = dequantise(tensors[f"rows.{table}"], tensors[f"steps.{table}"]).double()
+        a = a[:, tensors[f"dense.{table}.live"].bool()]
+        old = base.weights[f"{table}.weight"]
+        rows = torch.zeros(1 + len(ids[index]), old.shape[1])
+        rows[: len(old)] = old
+        rows[1:] = _add(rows[1:], a, f"dense.{table}", tensors)
+        weights[f"{table}.weight"] = rows
+    return replace(base, ids=ids, weights=weights, counts=_counts(base, tensors))
+
+
+def _add(weight: Tensor, left: Tensor, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """W + left · diag(λ) · Q, rounded once."""
+    right = tensors[f"{name}.lam"].double()[:, None] * tensors[f"{name}.Q"].double()
+    folded: Tensor = (weight.double() + left @ right).float()
+    return folded
+
+
+def _all_ids(base: Base, index: str, tensors: Mapping[str, Tensor]) -> list[str]:
+    known, named = list(base.ids.get(index, ())), unpack_ids(tensors[f"ids.{index}"])
+    numbers = numbers_of(tensors[f"numbers.{index}"]).tolist()
+    if numbers != list(range(1, 1 + len(known) + len(named))):
+        raise CheckpointRefused(
+            f"consolidation: expected a checkpoint with all {len(known) + len(named)} rows of {index}, "
+            f"got {len(numbers)}"
+        )
+    return known + named
+
+
+def _counts(base: Base, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating]]:
+    counts: dict[str, NDArray[np.floating]] = {"totals": tensors["counts.totals"].numpy().copy()}
+    for index in base.counts.keys() - {"totals"}:
+        values = tensors[f"counts.{index}"].float() * tensors[f"powers.{index}"]
+        counts[index] = torch.cat([values.new_zeros(1, values.shape[1]), values]).numpy()
+    return counts

@@ -1,0 +1,125 @@
+"""A consolidated base: the same predictions, the same bytes everywhere, and a stream that goes on."""
+
+import numpy as np
+import pytest
+
+from learner.base import parse_base
+from learner.checkpoint import content_hash, count_chunks, decode
+from learner.consolidation import consolidate
+from learner.online import Draft, OnlineLearner
+from learner.query import Query
+from learner.scorer import Scorer, score
+from learner.update import UpdateSettings
+from schemas.checkpoint import Manifest
+from schemas.errors import CheckpointRefused
+from tests.tastes import ITEMS, base, born, embed, slates, turned
+
+BATCH = 32
+SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, memory=128, memory_horizon=256)
+QUERIES = [
+    Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)
+]
+
+
+def learner() -> OnlineLearner:
+    online = OnlineLearner(base(), embed, SETTINGS, seed=0)
+    online.put_items(ITEMS)
+    return online
+
+
+def drafts(online: OnlineLearner, n: int, first: int = 10_000) -> list[Draft]:
+    """Learn n batches, and publish after each."""
+    made = []
+    for number in range(n):
+        online.learn(slates(BATCH, 3, turned, first=first + number * BATCH))
+        made.append(online.checkpoint())
+    return made
+
+
+def manifest(draft: Draft) -> Manifest:
+    return Manifest(
+        model="m",
+        version=draft.version,
+        parent=draft.parent,
+        base=draft.base,
+        folded=draft.folded,
+        created_ts=0,
+        offsets={},
+        examples_seen=draft.examples_seen,
+        ranks=draft.ranks,
+        metrics=draft.metrics,
+        bytes=len(draft.payload),
+        sha256=content_hash(draft.payload),
+        chunks=count_chunks(len(draft.payload)),
+    )
+
+
+def folding(made: list[Draft]) -> Draft:
+    """The draft that a later one was built on by consolidation."""
+    versions = {draft.version: draft for draft in made}
+    return next(versions[draft.folded] for draft in made if draft.folded is not None)
+
+
+def test_a_folded_base_predicts_what_base_and_adapter_did() -> None:
+    online, scorer = learner(), Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    made = drafts(online, 6)
+    draft = folding(made)
+    for one in made[: made.index(draft) + 1]:
+        scorer.apply(manifest(one), one.payload)
+    folded = consolidate(base(), decode(draft.payload)[0])
+    knowledge = folded.knowledge(embed)
+    knowledge.catalogue.put(ITEMS)
+    for served, alone in zip(
+        scorer.score(QUERIES), score(folded.ranker(), knowledge, QUERIES, "cpu"), strict=True
+    ):
+        np.testing.assert_allclose(served, alone, atol=1e-5)
+
+
+def test_everyone_folds_the_same_bytes_into_the_same_base() -> None:
+    draft = folding(drafts(learner(), 6))
+    first, second = (consolidate(base(), decode(draft.payload)[0]) for _ in range(2))
+    assert first.payload == second.payload
+    assert parse_base(first.payload).hash == first.hash != base().hash
+
+
+def test_scorers_follow_a_learner_through_consolidations() -> None:
+    online, scorer = learner(), Scorer(base(), embed)
+    scorer.put_items(list(reversed(ITEMS)))  # its rows are numbered otherwise
+    frozen = scorer.score(QUERIES, frozen=True)
+    made = drafts(online, 10)
+    for draft in made:
+        scorer.apply(manifest(draft), draft.payload)
+    assert len({draft.base for draft in made}) >= 3
+    assert scorer.version == made[-1].version
+    own = score(online.ranker, online.knowledge, QUERIES, "cpu")
+    for served, expected in zip(scorer.score(QUERIES), own, strict=True):
+        np.testing.assert_allclose(served, expected, atol=4e-3)
+    for now, then in zip(scorer.score(QUERIES, frozen=True), frozen, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_scorer_without_the_folded_version_refuses() -> None:
+    made = drafts(learner(), 6)
+    later = next(draft for draft in made if draft.folded is not None)
+    scorer = Scorer(base(), embed)
+    with pytest.raises(CheckpointRefused, match="expected base"):
+        scorer.apply(manifest(later), later.payload)
+
+
+def test_resuming_over_a_consolidated_base_equals_running_through() -> None:
+    through, resumed = learner(), learner()
+    drafts(through, 6)
+    resumed.restore(through.snapshot())
+    resumed.put_items(ITEMS)
+    for online in (through, resumed):
+        online.learn(slates(BATCH, 4, born, first=90_000))
+    assert through.snapshot() == resumed.snapshot()
+
+
+def test_a_checkpoint_of_some_rows_cannot_be_folded() -> None:
+    online = OnlineLearner(base(), embed, UpdateSettings(), seed=0)
+    online.put_items(ITEMS)
+    online.learn(slates(2, 3, turned, first=10_000))
+    with pytest.raises(CheckpointRefused, match=r"all .* rows of items"):
+        consolidate(base(), decode(online.checkpoint().payload)[0])
