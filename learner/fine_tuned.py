@@ -127,7 +127,9 @@ class FineTuned:
             self._adagrad.step()
 
     def _touch(self, examples: Sequence[Example]) -> None:
-        rows = np.concatenate([part for e in examples for part in (e.encoded.session, e.encoded.rows)])
+        rows = np.concatenate([example.encoded.rows for example in examples])
+        if self._ranker.session.moves_items:
+            rows = np.concatenate([rows, *(example.encoded.session for example in examples)])
         self._touched["items"][rows] = True
         self._touched["attributes"][self._knowledge.encoder.attributes_of(rows)] = True
         self._touched["users"][[example.encoded.user for example in examples]] = True

@@ -25,8 +25,9 @@ class Retrained:
     """`batch-daily` and `batch-hourly`: a version is the base after one epoch over all of the stream so far.
 
     The base has learned what came before the stream. An epoch runs in the order of time; so training again
-    from the base takes the very steps that led to the last version, and then those on what is new. Only
-    these are taken. Counts are served as they were at the end of the training, as a batch pipeline does.
+    from the base would begin with the steps that led to the last version. It goes on from there instead, by
+    an epoch over what is new. Counts are served as they were at the end of the training, as a batch
+    pipeline serves them.
     """
 
     published_bytes: Sequence[int] = ()

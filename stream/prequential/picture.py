@@ -21,8 +21,8 @@ _PICKED = 6
 
 
 def draw(report: Report, reference: str, path: Path) -> None:
-    """Write a PNG; `reference` is the entrant that is drawn as ours."""
-    fresh = curves(report)
+    """Write a PNG; `reference` is the entrant that is drawn as ours, and whose freshness is."""
+    fresh = [curve for curve in curves(report) if reference.startswith(f"{curve.arm}@")]
     heights = [0.35 * len(report["arms"]) + 1, 3.2, *(3.2 for _ in fresh)]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, sum(heights)), layout="constrained")

@@ -32,8 +32,9 @@ def tables(report: Report, reference: str) -> Iterator[Table]:
     if len(report["arms"]) > 1:
         yield _differences(report, reference)
     yield _costs(report)
-    for curve in curves(report):
-        yield _freshness(curve)
+    fresh = curves(report)
+    yield from map(_freshness, fresh)
+    if fresh:
         yield _monolith()
 
 
