@@ -58,7 +58,7 @@ class Arm(Server, Protocol):
 
     @property
     def published_bytes(self) -> Sequence[int]:
-        """Bytes of each checkpoint published so far; empty for arms that publish none."""
+        """Bytes of the checkpoints published so far, or of a sample; empty for arms that publish none."""
         ...
 
     @property

@@ -32,8 +32,8 @@ _ROW_BYTES, _DENSE_BYTES = 2, 4
 class TuneSettings:
     """Step sizes at a batch of 64 slates and per row; replay as in the low-rank update."""
 
-    step: float = 3e-5
-    row_step: float = 0.015
+    step: float = 1e-4
+    row_step: float = 0.003
     replay: float = 0.5
     memory: int = 4_096
     memory_horizon: int = 16_384

@@ -20,6 +20,9 @@ from schemas.labels import LabeledSlate
 BATCH = 256
 """Most slates of one step, as in the live loop."""
 
+MEASURED_EVERY = 7
+"""Every so many checkpoints one is encoded for its size. No divisor of FULL_EVERY: full ones count, too."""
+
 
 class Served:
     """A ranker, and the counts it is asked with, that nobody changes any more."""
@@ -46,6 +49,7 @@ class AdaLora:
         self._learner = OnlineLearner(base, embed, settings, seed)
         self._learner.knowledge.catalogue.put(items)
         self._published: list[int] = []
+        self._versions = 0
 
     def score(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
         """Probabilities, one array [n candidates, K] a query."""
@@ -57,8 +61,11 @@ class AdaLora:
             self._learner.learn(slates[start : start + BATCH])
 
     def publish(self) -> None:
-        """Write the checkpoint that scorers would get, for its size."""
-        self._published.append(len(self._learner.checkpoint().payload))
+        """Draw up the checkpoint that scorers would get; one in a few is encoded, for its size."""
+        draft = self._learner.checkpoint()
+        if self._versions % MEASURED_EVERY == 0:
+            self._published.append(len(draft.payload))
+        self._versions += 1
 
     def serving(self) -> Served:
         """The weights and counts of now."""
@@ -66,7 +73,7 @@ class AdaLora:
 
     @property
     def published_bytes(self) -> Sequence[int]:
-        """Bytes of each checkpoint."""
+        """Bytes of a sample of the checkpoints."""
         return self._published
 
     @property

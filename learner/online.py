@@ -48,14 +48,14 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draft:
-    """The scoring weights of a moment, to be published. `parent` is None for a full one.
+    """The scoring weights of a moment, to be published. `before` is the draft they go on from, if not full.
 
     `payload` and `version` are made when they are first asked for: that can be on another thread.
     """
 
     weights: Copy
     folded: str | None = None
-    parent: str | None
+    before: "Draft | None" = None
     base: str
     ranks: dict[str, int]
     examples_seen: int
@@ -75,6 +75,11 @@ class Draft:
     def version(self) -> str:
         """The name of these weights."""
         return version_of(self.sha256)
+
+    @property
+    def parent(self) -> str | None:
+        """The version that must be served before; None for a full one."""
+        return None if self.before is None else self.before.version
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +191,7 @@ class OnlineLearner:
         touched = self._everything() if due else self._touched if full else self._unpublished
         draft = Draft(
             weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full)),
-            parent=None if full or self._draft is None else self._draft.version,
+            before=None if full else self._draft,
             base=self._base.hash,
             folded=self._lineage.folded,
             ranks=ranks(self.ranker),

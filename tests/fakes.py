@@ -50,7 +50,6 @@ class FakeOnline:
         weights = {"weight": torch.tensor([value])}
         return Draft(
             weights=Copy(dense=weights, numbers={}, names={}, rows={}, counts={}),
-            parent=None,
             base="base",
             ranks={},
             examples_seen=len(self.weights),

@@ -90,16 +90,19 @@ def _arm(measured: Mapping[str, Measured], runs: Sequence[Run], shown: Shown, se
 def _costs(runs: Sequence[Run], examples: int) -> dict[str, Any]:
     """Means over seeds. Copies of an arm neither learn nor publish."""
     arms = [run.course.arm for run in runs if run.is_arm]
+    versions = fmean(run.contender.versions for run in runs)
     published = [size for arm in arms for size in arm.published_bytes]
     return {
         "seconds_per_1000": 1000 * fmean(run.contender.seconds for run in runs) / examples
         if examples
         else None,
-        "versions": fmean(run.contender.versions for run in runs),
+        "versions": versions,
         "published_bytes": {
             "median": median(published),
             "max": max(published),
-            "total": sum(published) / len(arms),
+            # Some arms measure a sample of their versions.
+            "total": fmean(published) * versions,
+            "measured": len(published),
         }
         if published
         else None,

@@ -271,7 +271,8 @@ class TestReport:
         arm = self.results()["arms"]["arm0"]
         assert set(arm["auc"]) == set(arm["logloss"]) == {"click", "long_view"}
         assert arm["hr@10"] is arm["ndcg@10"] is arm["hr@10_cold"] is arm["coverage@10"] is None
-        assert arm["published_bytes"] == {"median": 200, "max": 300, "total": 600}
+        total = 200 * arm["versions"]
+        assert arm["published_bytes"] == {"median": 200, "max": 300, "total": total, "measured": 3}
         assert arm["trained_parameters"] == 3
         assert arm["examples"] == 300
         assert arm["seconds_per_1000"] > 0
