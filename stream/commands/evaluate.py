@@ -12,6 +12,8 @@ from rich.console import Console
 from learner.arms import ARMS
 from schemas.errors import FreshrankError
 from stream.commands.bars import StageBars
+from stream.commands.options import with_join
+from stream.join_settings import JoinSettings
 from stream.prequential.picture import draw
 from stream.prequential.tables import tables
 from stream.prequential.trial import UNITS_MS, Interval, Plan, run
@@ -100,6 +102,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--seeds", type=Seeds(), default="0", show_default=True, help="Results are means over these.")
 @click.option("--report", "target", type=_FILE, help="Write JSON here.")
 @click.option("--plot", type=_FILE, help="Write a PNG here.")
+@with_join
 def evaluate(
     directory: Path,
     base_until: float,
@@ -109,6 +112,7 @@ def evaluate(
     seeds: Sequence[int],
     target: Path | None,
     plot: Path | None,
+    join: JoinSettings,
 ) -> None:
     """Replay a log offline: score each impression with what was published before it, then learn from it.
 
@@ -116,7 +120,13 @@ def evaluate(
     """
     console = Console()
     plan = Plan(
-        log=directory, arms=names, base_until=base_until, until=until, intervals=intervals, seeds=seeds
+        log=directory,
+        arms=names,
+        base_until=base_until,
+        until=until,
+        intervals=intervals,
+        seeds=seeds,
+        join=join,
     )
     try:
         with StageBars(console) as bars:

@@ -1,10 +1,8 @@
 """SHELL: `freshrank label`: a log directory → its labels, offline, by the fold of the live path."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any
@@ -16,13 +14,13 @@ from rich.table import Table
 
 from schemas.codec import encode
 from schemas.events import UserEvent
+from stream.commands.options import with_join
 from stream.folding import PartitionFold
-from stream.join_settings import REFINEMENTS
+from stream.join_settings import JoinSettings
 from stream.label_plots import draw
 from stream.label_report import LabelReport
 from stream.logs import read_events, read_items
 from stream.offline import label as label_log
-from stream.settings import Settings
 
 _EVERY_EVENTS = 5_000
 """How often, in events, the progress moves."""
@@ -35,15 +33,12 @@ _EVERY_EVENTS = 5_000
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="JSON lines.")
 @click.option("--report", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here.")
 @click.option("--plot", "pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw PNGs here.")
-@click.option("--refine", help=f"Some of {','.join(REFINEMENTS)}; default: FRESHRANK_REFINE.")
-def label(directory: Path, out: Path, target: Path | None, pictures: Path | None, refine: str | None) -> None:
+@with_join
+def label(directory: Path, out: Path, target: Path | None, pictures: Path | None, join: JoinSettings) -> None:
     """Write every label that the worker would make of a log; slates open at its end are closed there."""
-    settings = Settings.from_env(os.environ)
-    if refine is not None:
-        settings = replace(settings, refine=tuple(filter(None, refine.split(","))))
     durations = {item.item_id: item.duration_ms for item in read_items(directory)}.get
     report = LabelReport(durations)
-    fold: PartitionFold[None] = PartitionFold(settings.join, {}, durations)
+    fold: PartitionFold[None] = PartitionFold(join, {}, durations)
     console, began = Console(), perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb", buffering=1 << 20) as sink, _events(console, directory) as events:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from stream.join_settings import REFINEMENTS
 from stream.settings import Settings
 
 
@@ -25,5 +26,19 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             prefix=settings.prefix if prefix is None else prefix,
         )
         command(settings=settings, **options)
+
+    return wrapped
+
+
+def with_join(command: Callable[..., None]) -> Callable[..., None]:
+    """Pass `join` to a command, how labels are joined and judged, and give it the option `--refine`."""
+
+    @click.option("--refine", help=f"Some of {','.join(REFINEMENTS)}, or ''; default: FRESHRANK_REFINE.")
+    @wraps(command)
+    def wrapped(refine: str | None, **options: Any) -> None:
+        settings = Settings.from_env(os.environ)
+        if refine is not None:
+            settings = replace(settings, refine=tuple(filter(None, refine.split(","))))
+        command(join=settings.join, **options)
 
     return wrapped

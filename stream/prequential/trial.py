@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.events import Item, UserEvent
 from schemas.labels import LabeledSlate
+from stream.join_settings import JoinSettings
 from stream.logs import between, count_events, read_events, read_items, split_ts
 from stream.prequential.exams import Answers, Examiner
 from stream.prequential.harness import Contender, Course, Prequential, warm_up
@@ -40,6 +41,7 @@ class Plan:
     until: float | None = None
     intervals: Sequence[Interval] = (1_000,)
     seeds: Sequence[int] = (0,)
+    join: JoinSettings = field(default_factory=JoinSettings)
 
 
 def run(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     durations = {item.item_id: item.duration_ms for item in items}.get
     cut = split_ts(plan.log, plan.base_until)
     end = None if plan.until is None else split_ts(plan.log, plan.until)
-    observer, examiner = Observer(durations), Examiner()
+    observer, examiner = Observer(durations, plan.join), Examiner()
     before = between(read_events(plan.log), None, cut)
     slates = warm_up(
         _counted(before, "warm up", count_events(plan.log, None, cut), progress), observer, examiner
@@ -67,6 +69,8 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
         "until_ts": end,
         "publish_every_ms": list(plan.intervals),
         "seeds": list(plan.seeds),
+        "window_ms": plan.join.window_ms,
+        "refine": sorted(plan.join.rules.refinements),
     }
     return asked | report(trial, durations, examiner.seen)
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from schemas.events import Item, UserEvent
+from stream.cli import main
 from stream.commands.evaluate import Intervals, evaluate
 from stream.logs import write_log
 from tests.makers import click, impression
@@ -86,6 +87,16 @@ def test_several_intervals_give_a_curve_beside_monoliths_and_a_picture(log: Path
     assert "ctr: auc.click by freshness" in result.output
     assert "Monolith" in result.output
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_refinements_are_said_and_an_unknown_one_is_refused(log: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    options = ["--log", str(log), "--arms", "ctr", "--report", str(target), "--refine"]
+    assert CliRunner().invoke(evaluate, [*options, "delays,quick"]).exit_code == 0
+    assert json.loads(target.read_text())["refine"] == ["delays", "quick"]
+    refused = CliRunner().invoke(main, ["evaluate", *options, "magic"])
+    assert refused.exit_code == 1
+    assert "expected some of" in refused.output
 
 
 def test_until_ends_the_stream(log: Path, tmp_path: Path) -> None:
