@@ -27,7 +27,10 @@ def low_rank_product(x: Tensor, weight: Tensor, P: Tensor, a: Tensor, Q: Tensor)
 class _LowRankProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, P: Tensor, a: Tensor, Q: Tensor) -> Tensor:
+        # Merged in full precision: what a step changes is smaller than half precision can tell.
         merged = torch.addmm(weight, P * a, Q)
+        dtype = _product_dtype(x)
+        x, merged = x.to(dtype), merged.to(dtype)
         ctx.save_for_backward(x, merged, P, a, Q)
         return torch.nn.functional.linear(x, merged)
 
@@ -36,9 +39,16 @@ class _LowRankProduct(torch.autograd.Function):
         x, merged, P, a, Q = ctx.saved_tensors
         g = gradients[0].flatten(0, -2)  # [n, out], of n vectors
         x = x.flatten(0, -2)
-        inwards, outwards = x @ Q.mT, g @ P  # [n, r]: what each direction takes in, and is asked for
+        # [n, r]: what each direction takes in, and what it is asked for
+        inwards, outwards = x @ Q.mT.to(x.dtype), g @ P.to(x.dtype)
         grad_x = (g @ merged).view(*gradients[0].shape[:-1], -1) if ctx.needs_input_grad[0] else None
-        grad_P = (inwards.mT @ g).mT * a
-        grad_a = (inwards * outwards).sum(0)
-        grad_Q = a[:, None] * (outwards.mT @ x)
+        grad_P = (inwards.mT @ g).mT.to(P.dtype) * a
+        grad_a = (inwards * outwards).sum(0, dtype=a.dtype)
+        grad_Q = a[:, None] * (outwards.mT @ x).to(Q.dtype)
         return grad_x, None, grad_P, grad_a, grad_Q
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """What autocast asks for; else that of x."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -40,6 +40,7 @@ class UpdateSettings:
     Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
     budget, and every step by the factor `boost`, about to the base's own; it fades with the budget's descent.
+    With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
     """
 
     rank: int = 6
@@ -100,6 +101,9 @@ class Updater:
         self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
         self._layers = low_rank_layers(ranker)
         self._ranks = ranks
+        kind = torch.device(device).type
+        # Weights, moments and sums stay in full precision; products of a GPU do not.
+        self._precision = torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
         self._rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
         skip = {id(parameter) for parameter in self._rows}
         self._dense = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
@@ -134,14 +138,17 @@ class Updater:
     def step(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> Stepped:
         """Learn from fresh and replayed examples."""
         cost, weight, *losses = self._backward(fresh, replayed)
-        self.allocator.observe()
+        allocates = self._settings.allocate_every > 0
+        if allocates:
+            self.allocator.observe()
         drifted = self._notice_drift(losses)
         self._move(len(fresh) + len(replayed))
-        self.allocator.mask()
         self.allocator.advance(len(fresh))
         self.steps += 1
-        if self.steps % self._settings.allocate_every == 0:
-            self._allocate()
+        if allocates:
+            self.allocator.mask()
+            if self.steps % self._settings.allocate_every == 0:
+                self._allocate()
         return Stepped(cost / weight if weight else 0.0, drifted)
 
     def _backward(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> list[float]:
@@ -152,12 +159,13 @@ class Updater:
         mine = share(self._ranks, range(len(fresh) + len(replayed)))
         known = [place for place in mine if place < len(fresh)]
         seen = torch.zeros(2 + len(fresh), device=self._device)
-        penalty = self._gamma * orthogonality(self._layers.values())
+        penalty = self._gamma * orthogonality(self._layers.values()) if self._gamma else seen.new_zeros(())
         self._ranker.zero_grad(set_to_none=True)
         if mine:  # another rank may have some
             mixed = [*fresh, *replayed]
             lesson = prepare([mixed[place] for place in mine], self._knowledge, self._device)
-            logits = logits_of(self._ranker, lesson)
+            with self._precision:
+                logits = logits_of(self._ranker, lesson).float()
             weight = lesson.weights.sum()
             loss = weight * (pointwise(logits, lesson.targets, lesson.weights) + penalty)
             again = [mixed[place] for place in mine[len(known) :]]
@@ -173,9 +181,9 @@ class Updater:
         """κ ΣKL(p_published ‖ p) over the replayed pairs, which are the last of `logits`."""
         if not self._settings.closeness or not replayed:
             return logits.new_zeros(())
-        with torch.no_grad():
+        with torch.no_grad(), self._precision:
             lesson = prepare(replayed, self._knowledge, self._device)
-            published = logits_of(self._ranker, lesson, self._published)
+            published = logits_of(self._ranker, lesson, self._published).float()
         last = logits[len(logits) - len(published) :]
         return self._settings.closeness * last.numel() * proximal(last, published)
 

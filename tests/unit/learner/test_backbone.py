@@ -90,3 +90,18 @@ def test_layers_together_give_what_each_gives(adapted: bool) -> None:
         with_adapter(layers)
     x = torch.randn(3, 5, 8)
     torch.testing.assert_close(together(list(layers), x), torch.cat([layer(x) for layer in layers], -1))
+
+
+def test_in_half_precision_gradients_are_nearly_those_of_full_and_as_wide_as_the_weights() -> None:
+    torch.manual_seed(0)
+    model = with_adapter(causal_backbone(width=16, layers=2, heads=4, length=12)).eval()
+    tokens = torch.randn(len(LAST), 12, 16)
+    moved = [p for layer in low_rank_layers(model).values() for p in (layer.P, layer.lam, layer.Q)]
+    wanted = torch.randn(len(LAST), 16)
+    full = torch.autograd.grad((last_states(model, tokens, LAST) * wanted).sum(), moved)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = last_states(model, tokens, LAST).float()
+    half = torch.autograd.grad((states * wanted).sum(), moved)
+    assert all(one.dtype == torch.float32 for one in half)
+    known, seen = (torch.cat([one.flatten() for one in of]) for of in (full, half))
+    assert torch.cosine_similarity(known, seen, dim=0) > 0.99
