@@ -45,7 +45,7 @@ class _Readable(linear_model.LogisticRegression):  # type: ignore[misc]  # river
 class Logistic:
     """River's logistic regression, Adagrad. Its weights are mirrored in an array [BUCKETS]."""
 
-    def __init__(self, step: float = 0.05) -> None:
+    def __init__(self, step: float = 0.02) -> None:
         self._model = _Readable(optimizer=optim.AdaGrad(step), intercept_lr=0.01)
         self._weights = np.zeros(BUCKETS, np.float32)
 
@@ -64,7 +64,7 @@ class Logistic:
 class Factorization:
     """River's factorization machine, SGD, mirrored in arrays; a feature never learned has no factors yet."""
 
-    def __init__(self, seed: int, step: float = 0.05, factor_step: float = 0.05) -> None:
+    def __init__(self, seed: int, step: float = 0.01, factor_step: float = 0.01) -> None:
         self._settings = (seed, step, factor_step)
         self._model = facto.FMClassifier(**self.describe())
         self._weights = np.zeros(BUCKETS, np.float32)
