@@ -1,7 +1,7 @@
 """Base training: all weights but the text trunk, over a log of labels in the order they were observed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from learner.knowledge import Knowledge
 from learner.ledger import Ledger
 from learner.objective import example_loss
 from learner.ranker import TABLES, Ranker, RankerSettings
+from learner.ranking import is_ranking
 from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -75,10 +76,12 @@ def train_base(
         BaseError: there is not a single label to learn from.
     """
     progress("encode items", 0, len(items))
+    slates = list(slates)
+    model = replace(model, ranking=any(map(is_ranking, slates)))
     knowledge = Knowledge(model, frequent_keys(items), embed)
     knowledge.catalogue.put(items)
     progress("encode items", len(items), len(items))
-    examples = _examples(knowledge, slates)
+    examples = _examples(knowledge, slates, settings.seed)
     if not examples:
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     torch.manual_seed(settings.seed)
@@ -106,9 +109,8 @@ def continued(
     return train
 
 
-def _examples(knowledge: Knowledge, slates: Iterable[LabeledSlate]) -> list[Example]:
-    ledger = Ledger(capacity=1_000_000)
-    intake = Intake(knowledge.vocabulary, knowledge.encoder, knowledge.counters, ledger, knowledge.embed)
+def _examples(knowledge: Knowledge, slates: Iterable[LabeledSlate], seed: int) -> list[Example]:
+    intake = Intake(knowledge, Ledger(capacity=1_000_000), np.random.default_rng(seed))
     taken = (intake.take(slate) for slate in slates)
     return [example for example in taken if example is not None]
 

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from learner.ranker import TABLES, Ranker, RankerSettings
 from schemas.errors import BaseError
 
 FILE = "base.safetensors"
-_COUNTS = "counts."
+_COUNTS, _RANKING = "counts.", "ranking."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,12 +34,14 @@ class Base:
     ids: Mapping[str, Sequence[str]]
     weights: Mapping[str, Tensor]
     counts: Mapping[str, NDArray[np.floating]]
+    ranking: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @cached_property
     def payload(self) -> bytes:
         """The base as safetensors bytes."""
         tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         tensors |= {_COUNTS + name: torch.from_numpy(values) for name, values in self.counts.items()}
+        tensors |= {_RANKING + name: torch.from_numpy(values) for name, values in self.ranking.items()}
         described = {
             "settings": asdict(self.settings),
             "text_encoder": self.text_encoder,
@@ -72,7 +75,7 @@ class Base:
 
     def knowledge(self, embed: Embed) -> Knowledge:
         """New rows and counts as they were when the base was trained; the catalogue is empty."""
-        return Knowledge(self.settings, self.keys, embed, self.ids, self.counts)
+        return Knowledge(self.settings, self.keys, embed, self.ids, self.counts, self.ranking)
 
 
 def freeze(ranker: Ranker, knowledge: Knowledge, text_encoder: str) -> Base:
@@ -88,6 +91,7 @@ def freeze(ranker: Ranker, knowledge: Knowledge, text_encoder: str) -> Base:
         ids=knowledge.vocabulary.snapshot(),
         weights=weights,
         counts=knowledge.counters.snapshot(),
+        ranking={} if knowledge.ranking is None else knowledge.ranking.snapshot(),
     )
 
 
@@ -126,14 +130,20 @@ def parse_base(payload: bytes) -> Base:
         tensors = load(payload)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BaseError(f"expected a base, cannot read it: {error}") from error
-    counts = {n.removeprefix(_COUNTS): t.numpy() for n, t in tensors.items() if n.startswith(_COUNTS)}
+    counts, ranking = (
+        {name.removeprefix(part): tensor.numpy() for name, tensor in tensors.items() if name.startswith(part)}
+        for part in (_COUNTS, _RANKING)
+    )
     return Base(
         settings=RankerSettings(**described["settings"]),
         text_encoder=described["text_encoder"],
         keys=_keys(described["keys"]),
         ids=described["ids"],
-        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(_COUNTS)},
+        weights={
+            name: tensor for name, tensor in tensors.items() if not name.startswith((_COUNTS, _RANKING))
+        },
         counts=counts,
+        ranking=ranking,
     )
 
 

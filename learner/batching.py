@@ -14,12 +14,17 @@ from learner.encoding import Encoded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """An encoded slate with what is to be learned of it: [n, K] float32, positions [n]."""
+    """An encoded slate with what is to be learned of it: [n, K] float32, positions [n].
+
+    Where it is a choice from the whole catalogue, the first of the n was chosen, the other m are negatives,
+    and `log_q` [m] is the log probability with which each was drawn; else `log_q` is empty.
+    """
 
     encoded: Encoded
     positions: NDArray[np.int32]
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
+    log_q: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,9 @@ def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
         rows[: len(old)] = old
         rows[1:] = _add(rows[1:], a, f"dense.{table}", tensors)
         weights[f"{table}.weight"] = rows
-    return replace(base, ids=ids, weights=weights, counts=_counts(base, tensors))
+    return replace(
+        base, ids=ids, weights=weights, counts=_counts(base, tensors), ranking=_ranking(base, tensors)
+    )
 
 
 def _add(weight: Tensor, left: Tensor, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -57,6 +59,12 @@ def _all_ids(base: Base, index: str, tensors: Mapping[str, Tensor]) -> list[str]
             f"got {len(numbers)}"
         )
     return known + named
+
+
+def _ranking(base: Base, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
+    """What the checkpoint knows of affinities; its numbers are the rows of the new base."""
+    known = {name: tensor.numpy() for name, tensor in tensors.items() if name in base.ranking}
+    return dict(base.ranking) | known
 
 
 def _counts(base: Base, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating]]:

@@ -27,32 +27,41 @@ class Neighbours:
 
     __slots__ = ("_slots", "_used", "rows", "weights")
 
-    def __init__(self) -> None:
-        self.rows = np.zeros(8, np.int32)
-        self.weights = np.zeros(8, np.float32)
-        self._slots: dict[int, int] = {}
-        self._used = 0
+    def __init__(self, rows: NDArray[np.int32] | None = None, weights: Floats | None = None) -> None:
+        """None yet, or those given, [n] each."""
+        self._used = 0 if rows is None else len(rows)
+        self.rows = np.zeros(8, np.int32) if rows is None else np.array(rows, np.int32)
+        self.weights = np.zeros(8, np.float32) if weights is None else np.array(weights, np.float32)
+        self._slots: dict[int, int] | None = None  # most are only ever read
+
+    def copy(self) -> "Neighbours":
+        """The same, to be changed apart from these."""
+        return Neighbours(*self.used())
+
+    def used(self) -> tuple[NDArray[np.int32], Floats]:
+        """Rows and weights without empty slots, [n] each."""
+        return self.rows[: self._used], self.weights[: self._used]
 
     def add(self, row: int, weight: float, capacity: int) -> None:
         """Add to the weight of a neighbour."""
+        if self._slots is None:
+            self._slots = {int(known): slot for slot, known in enumerate(self.rows[: self._used])}
         slot = self._slots.get(row)
         if slot is None:
-            slot = self._new_slot(row, capacity)
+            slot = self._slots[row] = self._new_slot(row, capacity, self._slots)
         self.weights[slot] += weight
 
-    def _new_slot(self, row: int, capacity: int) -> int:
+    def _new_slot(self, row: int, capacity: int, slots: dict[int, int]) -> int:
         if self._used < capacity:
             slot = self._used
             self._used += 1
             if slot == len(self.rows):
-                self.rows, self.weights = (
-                    np.concatenate([a, np.zeros_like(a)]) for a in (self.rows, self.weights)
-                )
+                self.rows = np.concatenate([self.rows, np.zeros(max(8, slot), np.int32)])
+                self.weights = np.concatenate([self.weights, np.zeros(max(8, slot), np.float32)])
         else:
             slot = int(self.weights[: self._used].argmin())
-            del self._slots[int(self.rows[slot])]
+            del slots[int(self.rows[slot])]
         self.rows[slot], self.weights[slot] = row, 0.0
-        self._slots[row] = slot
         return slot
 
 

@@ -1,15 +1,21 @@
 """PURE: queries → numbers. Live scoring, training and offline evaluation all pass through here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.affinities import LIKED, Affinities, Near
 from learner.catalogue import Catalogue
 from learner.counters import Counters
 from learner.features import features
+from learner.match import matches
 from learner.query import Query
 from learner.rows import Vocabulary
+from learner.shortlist import MOST, shortlist
+from schemas.labels import Session
 
 ACTIONS = ("", "click", "dwell", "like", "negative", "rating", "other")
 SATISFACTION_BUCKETS = 6  # 0 = unknown, 1…5 = fifths
@@ -17,6 +23,10 @@ AGE_BUCKETS = 16  # powers of two of seconds, up to about nine hours and beyond
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+
+NO_ROWS = np.zeros(0, np.int32)
+LIKES = ("click", "like")
+"""Actions that count as a like where satisfaction is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,38 +44,118 @@ class Encoded:
     features: Floats  # [n, F]
 
 
+class Lately(NamedTuple):
+    """A session's items, oldest first: rows [l], satisfaction [l], −1 unknown, and which were liked [l]."""
+
+    rows: Ints
+    satisfaction: Floats
+    liked: NDArray[np.bool_]
+
+
 class Encoder:
     """Turns ids into rows and counts into features, with the counts of this moment."""
 
-    def __init__(self, vocabulary: Vocabulary, catalogue: Catalogue, counters: Counters, length: int) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        catalogue: Catalogue,
+        counters: Counters,
+        length: int,
+        affinities: Affinities | None = None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._catalogue = catalogue
         self._counters = counters
+        self._affinities = affinities
+        self._last: tuple[tuple[Sequence[str], int], Ints] | None = None
         self.length = length
 
-    def encode(self, query: Query, admit: bool = False, query_vector: Floats | None = None) -> Encoded:
-        """Encode one query; `admit` gives rows to ids that have none (training does, scoring does not)."""
+    def encode(
+        self,
+        query: Query,
+        admit: bool = False,
+        query_vector: Floats | None = None,
+        others: Ints = NO_ROWS,
+    ) -> Encoded:
+        """Encode one query; `admit` gives rows to ids that have none (training does, scoring does not).
+
+        `others` are rows of more candidates, behind the query's own.
+        """
         index = self._vocabulary
         recent = query.session.recent[-self.length :]
-        session = index.items.rows([item.item_id for item in recent], admit)
-        rows = index.items.rows(query.candidates, admit)
-        satisfaction = np.array(
-            [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
-        )
+        lately = self.lately(query.session, admit)
+        rows = np.concatenate([index.items.rows(query.candidates, admit), others])
         context = self.context(query.surface, admit)
         return Encoded(
             user=(index.users.admit if admit else index.users.lookup)(query.user_id),
             context=context,
             query=np.zeros(0, np.float32) if query_vector is None else query_vector,
-            session=session,
+            session=lately.rows,
             actions=np.array([_action(item.action) for item in recent], np.int8),
-            satisfactions=np.where(satisfaction < 0, 0, 1 + np.minimum(satisfaction * 5, 4)).astype(np.int8),
+            satisfactions=_fifths(lately.satisfaction),
             ages=np.array([_age(item.age_s) for item in recent], np.int8),
             rows=rows,
-            features=features(
-                query.session, satisfaction, query.ts, context, session, rows, self._catalogue, self._counters
-            ),
+            features=self._features(query, lately, context, rows),
         )
+
+    def _features(self, query: Query, lately: Lately, context: int, rows: Ints) -> Floats:
+        touched, satisfaction = lately.rows, lately.satisfaction
+        fast = features(
+            query.session, satisfaction, query.ts, context, touched, rows, self._catalogue, self._counters
+        )
+        if self._affinities is None:
+            return fast
+        near = self._near(lately)
+        matched = matches(self._catalogue, self._affinities, near, touched, lately.liked, rows, query.ts)
+        return np.concatenate([fast, matched], axis=1)
+
+    def lately(self, session: Session, admit: bool = False) -> Lately:
+        """The last items of a session."""
+        recent = session.recent[-self.length :]
+        liked = [
+            item.action in LIKES if item.satisfaction is None else item.satisfaction >= LIKED
+            for item in recent
+        ]
+        return Lately(
+            rows=self._vocabulary.items.rows([item.item_id for item in recent], admit),
+            satisfaction=np.array(
+                [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
+            ),
+            liked=np.array(liked, np.bool_),
+        )
+
+    def shortlist(self, query: Query) -> NDArray[np.intp] | None:
+        """Indices of the candidates that are worth scoring; None where all are, or nothing says which."""
+        if self._affinities is None or len(query.candidates) <= MOST:
+            return None
+        rows = self._rows(query.candidates)
+        kept = np.ones(len(rows), np.bool_)
+        kept[np.asarray(query.excluded, np.intp)] = False
+        asked = np.flatnonzero(kept)
+        few = asked[self._shortlist(query, self._affinities, rows[asked])]
+        return few if len(few) else None
+
+    def suggest(self, query: Query) -> Ints:
+        """Rows of the catalogue that would be scored, were all of it asked for; none where nothing says."""
+        if self._affinities is None:
+            return NO_ROWS
+        rows = np.flatnonzero(self._catalogue.known).astype(np.int32)
+        return rows[self._shortlist(query, self._affinities, rows)]
+
+    def _shortlist(self, query: Query, affinities: Affinities, rows: Ints) -> NDArray[np.intp]:
+        lately = self.lately(query.session)
+        return shortlist(self._catalogue, affinities, self._near(lately), lately.rows, rows, query.ts)
+
+    def _near(self, lately: Lately) -> Near:
+        assert self._affinities is not None
+        return self._affinities.near(lately.rows, lately.liked, len(self._vocabulary.items))
+
+    def _rows(self, candidates: Sequence[str]) -> Ints:
+        """Rows of candidates, kept while queries share one candidates object and no id gets a row."""
+        known = (candidates, len(self._vocabulary.items))
+        if self._last is None or self._last[0][0] is not candidates or self._last[0][1] != known[1]:
+            self._last = (known, self._vocabulary.items.rows(candidates))
+        return self._last[1]
 
     def context(self, surface: str, admit: bool = False) -> int:
         """The context row of a surface."""
@@ -80,6 +170,10 @@ class Encoder:
 
 def _action(action: str) -> int:
     return ACTIONS.index(action) if action in ACTIONS else len(ACTIONS) - 1
+
+
+def _fifths(satisfaction: Floats) -> NDArray[np.int8]:
+    return np.where(satisfaction < 0, 0, 1 + np.minimum(satisfaction * 5, 4)).astype(np.int8)
 
 
 def _age(age_s: float) -> int:

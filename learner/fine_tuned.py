@@ -60,9 +60,9 @@ class FineTuned:
         self._knowledge = base.knowledge(embed)
         self._knowledge.catalogue.put(items)
         known = self._knowledge
-        self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
-        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._rng = np.random.default_rng(seed)
+        self._intake = Intake(known, Ledger(LEDGER_CAPACITY), self._rng)
+        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._ranker = base.ranker()
         self._tables = {table: index for table, index in TABLES.items() if moves(f"{table}.weight")}
         self._dense, rows = _open(self._ranker, moves, self._tables)

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from learner.affinities import WINDOW, Engagement
 from learner.batching import Example
-from learner.catalogue import Embed
-from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counters, Counts
-from learner.encoding import Encoder
+from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counts
+from learner.encoding import Encoded
+from learner.knowledge import Knowledge
 from learner.ledger import Ledger, Lessons, TrainingTarget
+from learner.negatives import Drawn
 from learner.query import TASKS, Query
-from learner.rows import Vocabulary
+from learner.ranking import is_ranking
 from schemas.labels import LabeledSlate
 
 _CLICK, _SATISFIED = TASKS.index("click"), TASKS.index("satisfied")
@@ -24,13 +26,14 @@ class Intake:
     revision counted is taken out first, or a click would foretell the satisfaction that follows it.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, encoder: Encoder, counters: Counters, ledger: Ledger, embed: Embed
-    ) -> None:
-        self._vocabulary = vocabulary
-        self._encoder = encoder
-        self._counters = counters
-        self._embed = embed
+    def __init__(self, knowledge: Knowledge, ledger: Ledger, rng: np.random.Generator) -> None:
+        """`rng` draws negatives where a label is a choice from the whole catalogue."""
+        self._vocabulary = knowledge.vocabulary
+        self._encoder = knowledge.encoder
+        self._counters = knowledge.counters
+        self._embed = knowledge.embed
+        self._ranking = knowledge.ranking
+        self._rng = rng
         self.ledger = ledger
 
     def take(self, slate: LabeledSlate) -> Example | None:
@@ -47,14 +50,43 @@ class Intake:
         for counts in (before, after):
             counts[:, EXPECTED] = counts[:, SHOWN] * rate
         self._count(rows, context, -before)
-        encoded = self._encoder.encode(_query(slate, targets), admit=True, query_vector=vector)
+        query = _query(slate, targets)
+        rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
+        encoded = self._encoder.encode(query, admit=True, query_vector=vector, others=rivals.rows)
         self._count(rows, context, after)
-        return Example(
-            encoded=encoded,
-            positions=np.array([target.position for target in targets], np.int32),
-            targets=np.array([target.targets for target in targets], np.float32),
-            weights=np.array([target.weights for target in targets], np.float32),
-        )
+        self._engage(slate, targets)
+        return _example(encoded, targets, rivals)
+
+    def _rivals(self, slate: LabeledSlate, query: Query, chosen: NDArray[np.int32]) -> Drawn:
+        """What the user might have chosen instead, of all that they are not known to have engaged with."""
+        if self._ranking is None:
+            return NOBODY
+        user = self._vocabulary.users.lookup(slate.user_id)
+        lately = self._encoder.lately(slate.session, admit=True)
+        engaged = np.concatenate([chosen, lately.rows, self._ranking.negatives.engaged(user)])
+        return self._ranking.negatives.draw(self._encoder.suggest(query), engaged, self._rng)
+
+    def _engage(self, slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> None:
+        """Let the ranking know of what was chosen, clicked or judged, after it was encoded."""
+        if self._ranking is None:
+            return
+        lately = self._encoder.lately(slate.session)
+        pleased = {outcome.item_id: outcome.satisfaction for outcome in slate.outcomes}
+        user = self._vocabulary.users.lookup(slate.user_id)
+        for target in targets:
+            if is_ranking(slate) or target.targets[_CLICK] * target.weights[_CLICK]:
+                row = self._vocabulary.items.lookup(target.item_id)
+                satisfaction = pleased[target.item_id]
+                self._ranking.fold(
+                    user,
+                    Engagement(
+                        row=row,
+                        ts=slate.ts,
+                        satisfaction=1.0 if satisfaction is None else satisfaction,
+                        recent=lately.rows[::-1][:WINDOW],
+                        recent_liked=lately.liked[::-1][:WINDOW],
+                    ),
+                )
 
     def _count(self, rows: NDArray[np.int32], context: int, counts: Counts) -> None:
         """Add counts [n, WIDTH] of shown items wherever they count."""
@@ -64,6 +96,26 @@ class Intake:
         counters.add("attributes", slots.ravel(), np.repeat(counts, slots.shape[1], axis=0))
         counters.add("contexts", np.full(len(counts), context, np.int32), counts)
         counters.totals += counts.sum(0)
+
+
+NOBODY = Drawn(np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
+def _is_choice(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> bool:
+    return is_ranking(slate) and bool(targets[0].targets[_CLICK] * targets[0].weights[_CLICK])
+
+
+def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn) -> Example:
+    """What there is to learn: rivals have no weight of their own, a log-probability instead."""
+    n = len(rivals.rows)
+    weights = np.array([target.weights for target in targets], np.float32)
+    return Example(
+        encoded=encoded,
+        positions=np.pad(np.array([target.position for target in targets], np.int32), (0, n)),
+        targets=np.pad(np.array([target.targets for target in targets], np.float32), ((0, n), (0, 0))),
+        weights=np.pad(weights, ((0, n), (0, 0))),
+        log_q=rivals.log_q,
+    )
 
 
 def _query(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> Query:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from learner.catalogue import Catalogue, Embed, Keys
 from learner.counters import Counters
 from learner.encoding import Encoder
 from learner.ranker import RankerSettings
+from learner.ranking import Ranking
 from learner.rows import Vocabulary
 
 
@@ -23,17 +25,26 @@ class Knowledge:
         embed: Embed,
         ids: Mapping[str, Sequence[str]] | None = None,
         counts: Mapping[str, NDArray[np.float32]] | None = None,
+        ranking: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.vocabulary = Vocabulary(settings.capacities(), ids or {})
         self.catalogue = Catalogue(self.vocabulary, keys, settings.text_width, embed)
         self.counters = Counters(self.vocabulary)
         self.counters.load(counts or {})
-        self.encoder = Encoder(self.vocabulary, self.catalogue, self.counters, settings.length)
+        self.ranking = Ranking(settings.items) if settings.ranking else None
+        if self.ranking is not None and ranking:
+            self.ranking.restore(ranking)
+        self.encoder = self._encoder(settings.length)
         self.embed = embed
 
     def with_own_counts(self) -> "Knowledge":
-        """The same rows and catalogue, shared, with a copy of the counts."""
+        """The same rows and catalogue, shared, with a copy of the counts and of what goes together."""
         other = copy(self)
         other.counters = self.counters.copy()
-        other.encoder = Encoder(self.vocabulary, self.catalogue, other.counters, self.encoder.length)
+        other.ranking = None if self.ranking is None else self.ranking.fork()
+        other.encoder = other._encoder(self.encoder.length)
         return other
+
+    def _encoder(self, length: int) -> Encoder:
+        affinities = None if self.ranking is None else self.ranking.affinities
+        return Encoder(self.vocabulary, self.catalogue, self.counters, length, affinities)

@@ -11,8 +11,11 @@ from torch.nn import functional
 
 from learner.batching import Batch, Example, collate
 from learner.knowledge import Knowledge
-from learner.losses import pointwise
+from learner.losses import sampled_softmax
+from learner.query import TASKS
 from learner.ranker import Ranker
+
+CLICK = TASKS.index("click")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +26,10 @@ class Lesson:
     positions: Tensor
     targets: Tensor
     weights: Tensor
+    choices: Tensor  # [R], the chosen pair of each choice from the catalogue
+    log_q: (
+        Tensor  # [R, most], of its negatives, which are the pairs behind it; infinite where there are fewer
+    )
 
 
 def prepare(examples: Sequence[Example], knowledge: Knowledge, device: torch.device | str) -> Lesson:
@@ -32,7 +39,26 @@ def prepare(examples: Sequence[Example], knowledge: Knowledge, device: torch.dev
         return torch.from_numpy(np.concatenate([getattr(example, field) for example in examples])).to(device)
 
     batch = collate([example.encoded for example in examples], knowledge.catalogue, device)
-    return Lesson(batch, stack("positions").long(), stack("targets"), stack("weights"))
+    choices, log_q = _choices(examples)
+    return Lesson(
+        batch=batch,
+        positions=stack("positions").long(),
+        targets=stack("targets"),
+        weights=stack("weights"),
+        choices=choices.to(device),
+        log_q=log_q.to(device),
+    )
+
+
+def _choices(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Where the choices from the catalogue begin, [R], and the negatives' `log_q`, padded, [R, most]."""
+    starts = np.cumsum([0] + [len(example.positions) for example in examples])
+    found = [number for number, example in enumerate(examples) if len(example.log_q)]
+    most = max((len(examples[number].log_q) for number in found), default=0)
+    log_q = np.full((len(found), most), np.inf, np.float32)
+    for line, number in zip(log_q, found, strict=True):
+        line[: len(examples[number].log_q)] = examples[number].log_q
+    return torch.from_numpy(starts[found].astype(np.int64)), torch.from_numpy(log_q)
 
 
 def logits_of(ranker: Ranker, lesson: Lesson, weights: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -54,13 +80,37 @@ def example_loss(
     """
     lesson = prepare(examples, knowledge, device)
     lesson = replace(lesson, batch=disturb(lesson.batch))
-    return pointwise(logits_of(ranker, lesson), lesson.targets, lesson.weights), float(lesson.weights.sum())
+    weight = lesson.weights.sum()
+    costs = pair_costs(logits_of(ranker, lesson), lesson)
+    return costs.sum() / weight.clamp_min(torch.finfo(weight.dtype).tiny), float(weight)
+
+
+def pair_costs(logits: Tensor, lesson: Lesson) -> Tensor:
+    """The weighted loss of each pair, summed over tasks, [M].
+
+    What was shown is learned pair by pair. A choice from the whole catalogue is learned against negatives:
+    the click logits of a feedback surface rank, and are no log-odds of a rate. Its cost is the chosen pair's.
+    """
+    choices, weights = lesson.choices, lesson.weights
+    if not len(choices):
+        return _pointwise(logits, lesson.targets, weights)
+    worth = weights[choices, CLICK]
+    apart = weights.clone()
+    apart[choices, CLICK] = 0
+    clicks, behind = logits[:, CLICK], torch.arange(1, 1 + lesson.log_q.shape[1], device=logits.device)
+    negatives = clicks[choices[:, None] + behind * torch.isfinite(lesson.log_q)]
+    chosen = worth * sampled_softmax(clicks[choices], negatives, lesson.log_q)
+    return _pointwise(logits, lesson.targets, apart).index_add(0, choices, chosen)
+
+
+def _pointwise(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none").sum(1)
 
 
 @torch.no_grad()
 def slate_losses(logits: Tensor, lesson: Lesson, slates: int) -> tuple[Tensor, Tensor]:
     """Loss and weight of each of a lesson's first `slates`, summed over pairs and tasks: [slates] twice."""
     of, weights = lesson.batch.pair_slate, lesson.weights
-    costs = functional.binary_cross_entropy_with_logits(logits, lesson.targets, weights, reduction="none")
+    costs = pair_costs(logits, lesson)
     zero = logits.new_zeros(int(lesson.batch.lengths.numel()))
-    return zero.index_add(0, of, costs.sum(1))[:slates], zero.index_add(0, of, weights.sum(1))[:slates]
+    return zero.index_add(0, of, costs)[:slates], zero.index_add(0, of, weights.sum(1))[:slates]

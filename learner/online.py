@@ -118,10 +118,9 @@ class OnlineLearner:
         self._root = base
         self.knowledge = base.knowledge(embed)
         self._stand_on(base)
-        known = self.knowledge
-        self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
-        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._rng = np.random.default_rng(seed)
+        self._intake = Intake(self.knowledge, Ledger(LEDGER_CAPACITY), self._rng)
+        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._losses: list[float] = []
@@ -157,7 +156,7 @@ class OnlineLearner:
         for example in fresh:
             self._memory.add(example, self._rng)
         self._touch([*fresh, *replayed])
-        examples = sum(len(example.positions) for example in fresh)
+        examples = sum(len(example.positions) - len(example.log_q) for example in fresh)
         self.examples_seen += examples
         self._losses.append(stepped.loss)
         return Learned(examples=examples, loss=stepped.loss, label_ids=new, drifted=stepped.drifted)
@@ -190,7 +189,7 @@ class OnlineLearner:
         full = due or self._published % FULL_EVERY == 0
         touched = self._everything() if due else self._touched if full else self._unpublished
         draft = Draft(
-            weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full)),
+            weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full), full),
             before=None if full else self._draft,
             base=self._base.hash,
             folded=self._lineage.folded,
@@ -242,6 +241,9 @@ class OnlineLearner:
         tensors |= {f"updater.{name}": tensor for name, tensor in self._updater.snapshot().items()}
         counts = self.knowledge.counters.snapshot()
         tensors |= {f"counts.{name}": torch.from_numpy(values) for name, values in counts.items()}
+        if self.knowledge.ranking is not None:
+            ranking = self.knowledge.ranking.snapshot()
+            tensors |= {f"ranking.{name}": torch.from_numpy(values) for name, values in ranking.items()}
         tensors["intercept"] = self.ranker.heads.intercept.detach()
         if self._base is not self._root:
             tensors["base"] = _bytes_tensor(self._base.payload)
@@ -290,6 +292,8 @@ class OnlineLearner:
         with torch.no_grad():
             self.ranker.heads.intercept.copy_(tensors["intercept"])
         self.knowledge.counters.load({name: t.numpy() for name, t in _below("counts.", tensors).items()})
+        if self.knowledge.ranking is not None:
+            self.knowledge.ranking.restore({n: t.numpy() for n, t in _below("ranking.", tensors).items()})
 
     def _restore_state(self, state: _State) -> None:
         for name in Vocabulary.NAMES:

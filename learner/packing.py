@@ -21,6 +21,7 @@ _ARRAYS = {
     "positions": np.int32,
     "targets": np.float32,
     "weights": np.float32,
+    "log_q": np.float32,
 }
 
 
@@ -53,6 +54,7 @@ def unpack(raw: bytes) -> Example:
         positions=arrays["positions"],
         targets=arrays["targets"],
         weights=arrays["weights"],
+        log_q=arrays["log_q"],
     )
 
 

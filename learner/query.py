@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.labels import Session
 from schemas.record import Scalar
 
@@ -12,7 +15,10 @@ TASKS = ("click", "satisfied", "like", "negative")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """Score these candidates for this user at `ts` (event time, ms), knowing of the user only `session`."""
+    """Score these candidates for this user at `ts` (event time, ms), knowing of the user only `session`.
+
+    `excluded` are indices of candidates whose scores nobody will look at.
+    """
 
     user_id: str
     session: Session
@@ -20,3 +26,4 @@ class Query:
     candidates: Sequence[str]
     surface: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
+    excluded: Sequence[int] | NDArray[np.intp] = ()

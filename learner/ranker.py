@@ -12,6 +12,7 @@ from learner.batching import Batch
 from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
 from learner.fading import FadingSession
 from learner.features import FEATURES
+from learner.match import MATCHES
 from learner.query import TASKS
 
 MAX_POSITIONS = 64
@@ -22,6 +23,8 @@ class RankerSettings:
     """The shape of the model; a base is trained for one shape and says so in its file.
 
     `layers` and `heads` are those of the transformer that reads sessions; without layers, fading means do.
+    `ranking` says whether it chooses from a whole catalogue, as where a log names no slates: then it sees
+    what goes together (`learner.match`). Base training sets it by its log.
     """
 
     width: int = 64
@@ -34,6 +37,12 @@ class RankerSettings:
     users: int = 65_536
     attributes: int = 32_768
     contexts: int = 1_024
+    ranking: bool = False
+
+    @property
+    def features(self) -> int:
+        """Width F of the fast features."""
+        return FEATURES + self.ranking * MATCHES
 
     def capacities(self) -> dict[str, int]:
         """Rows of each table."""
@@ -103,12 +112,12 @@ class Heads(nn.Module):
         self.positions = nn.Embedding(MAX_POSITIONS, tasks)
         nn.init.zeros_(self.positions.weight)
         self.intercept = nn.Parameter(torch.zeros(tasks))
-        self.normal = FeatureNorm(FEATURES)
-        self.hidden = nn.Linear(FEATURES + self.width, settings.hidden)
+        self.normal = FeatureNorm(settings.features)
+        self.hidden = nn.Linear(settings.features + self.width, settings.hidden)
         self.out = nn.Linear(settings.hidden, tasks)
         # Born as a model of its features: what an untrained session encoder says would only be noise.
         with torch.no_grad():
-            self.hidden.weight[:, FEATURES:] = 0
+            self.hidden.weight[:, settings.features :] = 0
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, u: Tensor, v: Tensor, batch: Batch) -> Tensor:

@@ -36,7 +36,7 @@ class Retrained:
         self._knowledge = base.knowledge(embed)
         self._knowledge.catalogue.put(items)
         known = self._knowledge
-        self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(LEDGER_CAPACITY), embed)
+        self._intake = Intake(known, Ledger(LEDGER_CAPACITY), np.random.default_rng(settings.seed))
         self._ranker = base.ranker()
         self._train = continued(self._ranker, known, settings)
         self._new: list[Example] = []

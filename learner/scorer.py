@@ -99,7 +99,7 @@ class Scorer:
         parent = self._parent(manifest, adapter_rank(tensors))
         ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
-        numbering = apply(ranker, knowledge, tensors, parent.numbering)
+        numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
         items = _item_vectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
         if manifest.parent is None:
@@ -167,15 +167,32 @@ def score(
     `items` [rows, d] are vectors of every item row, where they are known already.
     """
     embed, encode = knowledge.embed, knowledge.encoder.encode
+    listed = [knowledge.encoder.shortlist(query) for query in queries]
+    asked = [query if few is None else _only(query, few) for query, few in zip(queries, listed, strict=True)]
     vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
-    encoded = [encode(query, query_vector=vector) for query, vector in zip(queries, vectors, strict=True)]
+    encoded = [encode(query, query_vector=vector) for query, vector in zip(asked, vectors, strict=True)]
     probabilities = []
     for part in _parts(encoded):
         batch = collate(part, knowledge.catalogue, device)
         logits = ranker(batch, None if items is None else items[batch.item_rows])
         cuts = np.cumsum([len(one.rows) for one in part])[:-1]
         probabilities += np.split(torch.sigmoid(logits).float().cpu().numpy(), cuts)
-    return probabilities
+    return [
+        found if few is None else _spread(found, few, len(query.candidates))
+        for found, few, query in zip(probabilities, listed, queries, strict=True)
+    ]
+
+
+def _only(query: Query, few: NDArray[np.intp]) -> Query:
+    return replace(query, candidates=[query.candidates[index] for index in few])
+
+
+def _spread(few: NDArray[np.float32], indices: NDArray[np.intp], n: int) -> NDArray[np.float32]:
+    """Scores of n candidates of which only a few were worth scoring: the others are last."""
+    every = np.zeros((n, few.shape[1]), np.float32)
+    every[:, TASKS.index("negative")] = 1
+    every[indices] = few
+    return every
 
 
 def utility(

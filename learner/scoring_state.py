@@ -8,7 +8,7 @@ stands for. Tensor names:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from learner.compact import dequantise, gaps, halve, numbers_of, pack_ids, quant
 from learner.counters import WIDTH, Counters
 from learner.knowledge import Knowledge
 from learner.ranker import TABLES, Ranker
+from learner.ranking_state import apply_ranking, extract_ranking, ranking_shapes
 from learner.rows import Vocabulary
 from schemas.errors import CheckpointRefused
 
@@ -35,7 +36,7 @@ class Copy:
     """A copy of the scoring state, which training does not change.
 
     `numbers` are the rows carried, by index; `names` the ids of those that need naming, by number. `counts`
-    has the counts of the rows carried, and the `totals`.
+    has the counts of the rows carried, and the `totals`; `ranking` what `learner.ranking_state` says.
     """
 
     dense: Mapping[str, Tensor]
@@ -43,10 +44,11 @@ class Copy:
     names: Mapping[str, Mapping[int, str]]
     rows: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
+    ranking: Mapping[str, Tensor] = field(default_factory=dict)
 
     def not_finite(self) -> list[str]:
         """Names of the tensors that hold a NaN or an infinity."""
-        every = {**self.dense, **self.rows, **self.counts}
+        every = {**self.dense, **self.rows, **self.counts, **self.ranking}
         return [name for name, tensor in every.items() if not bool(torch.isfinite(tensor).all())]
 
     def pack(self) -> dict[str, Tensor]:
@@ -56,10 +58,11 @@ class Copy:
             | dict(_pack_numbers(self.numbers, self.names))
             | dict(_pack_rows(self.rows))
             | dict(_pack_counts(self.counts))
+            | dict(self.ranking)
         )
 
 
-def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Touched) -> Copy:
+def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Touched, full: bool) -> Copy:
     """Copy the scoring state of an adapted ranker to the CPU. The only part that training must wait for."""
     layers = low_rank_layers(ranker)
     numbers = {index: _sorted(touched[index]) for index in Vocabulary.NAMES}
@@ -77,12 +80,19 @@ def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Tou
         index: {number: knowledge.vocabulary.index(index).id_of(number) for number in sorted(unnamed[index])}
         for index in Vocabulary.NAMES
     }
-    return Copy(dense=dense, numbers=numbers, names=names, rows=rows, counts=counts)
+    return Copy(
+        dense=dense,
+        numbers=numbers,
+        names=names,
+        rows=rows,
+        counts=counts,
+        ranking=extract_ranking(knowledge.ranking, full),
+    )
 
 
 @torch.no_grad()
 def apply(
-    ranker: Ranker, knowledge: Knowledge, tensors: Mapping[str, Tensor], numbering: Numbering
+    ranker: Ranker, knowledge: Knowledge, tensors: Mapping[str, Tensor], numbering: Numbering, full: bool
 ) -> Numbering:
     """Put a checkpoint's tensors into an adapted ranker and its knowledge, in place.
 
@@ -103,6 +113,8 @@ def apply(
                 _table(layers, table), tensors[f"rows.{table}"], tensors[f"steps.{table}"], own[index]
             )
         _apply_counts(knowledge.counters, tensors, own)
+        if knowledge.ranking is not None:
+            apply_ranking(knowledge.ranking, tensors, known["items"], full)
     except (KeyError, RuntimeError, IndexError) as error:
         raise CheckpointRefused(
             f"checkpoint: expected the tensors of this base's adapter, got {error}"
@@ -231,4 +243,6 @@ def expected_shapes(ranker: Ranker) -> dict[str, tuple[int | None, ...]]:
     }
     shapes |= {f"counts.{index}": (None, WIDTH) for index in Counters.NAMES}
     shapes |= {f"powers.{index}": (WIDTH,) for index in Counters.NAMES}
+    if ranker.settings.ranking:
+        shapes |= ranking_shapes()
     return shapes | {"counts.totals": (WIDTH,)}

@@ -14,8 +14,8 @@ from learner.batching import Example
 from learner.budget import HorizonFreeBudget
 from learner.drift import Adwin
 from learner.knowledge import Knowledge
-from learner.losses import pointwise, proximal
-from learner.objective import logits_of, prepare, slate_losses
+from learner.losses import proximal
+from learner.objective import logits_of, pair_costs, prepare, slate_losses
 from learner.ranker import TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
 from schemas.errors import SnapshotError
@@ -167,7 +167,7 @@ class Updater:
             with self._precision:
                 logits = logits_of(self._ranker, lesson).float()
             weight = lesson.weights.sum()
-            loss = weight * (pointwise(logits, lesson.targets, lesson.weights) + penalty)
+            loss = pair_costs(logits, lesson).sum() + weight * penalty
             again = [mixed[place] for place in mine[len(known) :]]
             # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
             (loss + self._departure(logits, again)).backward()  # type: ignore[no-untyped-call]

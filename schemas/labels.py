@@ -6,6 +6,9 @@ from msgspec import Meta
 
 from schemas.record import Id, Position, Propensity, Record, Scalar, Share, Ts
 
+FEEDBACK_SURFACE = "feedback"
+"""Surface of the slates that stand for feedback which names none."""
+
 SATISFIED = 0.65
 """Satisfaction from which a user counts as satisfied: the third of stays that KuaiRand calls `long_view`.
 

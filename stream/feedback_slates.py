@@ -3,11 +3,9 @@
 from hashlib import sha256
 
 from schemas.events import Feedback
-from schemas.labels import LabeledSlate, Outcome, Session
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session
 from schemas.opinions import is_liked, opinion, value
 from schemas.record import ID_BYTES
-
-SURFACE = "feedback"
 
 
 def feedback_id(event_id: str) -> str:
@@ -36,7 +34,7 @@ def label_feedback(event: Feedback, session: Session) -> LabeledSlate:
         user_id=event.user_id,
         ts=event.ts,
         observed_ts=event.ts,
-        surface=SURFACE,
+        surface=FEEDBACK_SURFACE,
         session=session,
         slate=[event.item_id],
         outcomes=[outcome],

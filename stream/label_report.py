@@ -6,8 +6,7 @@ from math import log2
 from typing import Any
 
 from schemas.events import Click, Impression, UserEvent
-from schemas.labels import LabeledSlate, Outcome
-from stream.feedback_slates import SURFACE as FEEDBACK
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome
 from stream.slates import Durations
 
 QUANTILES = (0.5, 0.9, 0.99)
@@ -143,7 +142,7 @@ class LabelReport:
 
 def kind_of(label: LabeledSlate) -> str:
     """What a revision tells of, by the order in which revisions are numbered."""
-    if label.surface == FEEDBACK:
+    if label.surface == FEEDBACK_SURFACE:
         return "feedback"
     items = len(label.slate)
     if label.revision < items:

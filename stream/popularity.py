@@ -7,8 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.labels import LabeledSlate
-from stream.feedback_slates import SURFACE as FEEDBACK_SURFACE
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate
 
 NO_CHECKPOINT = "no checkpoint yet"
 """`degraded` of an answer that popularity gave."""

@@ -82,15 +82,17 @@ class Examiner:
             return None  # rated again, or nothing there yet to rank
         if len(self._candidates) < len(self._index):
             self._candidates = tuple(self._index)
+        excluded = np.fromiter(rated, np.intp)
         query = Query(
             user_id=event.user_id,
             session=observer.session(event.user_id, event.ts),
             ts=event.ts,
             surface="feedback",
             candidates=self._candidates,
+            excluded=excluded,
         )
         cold = target is None or self._ratings[target] <= COLD
-        return NextItemExam(query=query, target=target, rated=np.fromiter(rated, np.intp), cold=cold)
+        return NextItemExam(query=query, target=target, rated=excluded, cold=cold)
 
 
 def _slate_exam(event: Impression, observer: Observer) -> SlateExam:

@@ -34,7 +34,7 @@ class PlainFineTuning:
         self.knowledge: Knowledge = base().knowledge(embed)
         self.knowledge.catalogue.put(ITEMS)
         known, settings = self.knowledge, BASE_TRAINING
-        self._intake = Intake(known.vocabulary, known.encoder, known.counters, Ledger(100_000), embed)
+        self._intake = Intake(known, Ledger(100_000), np.random.default_rng(0))
         rows = [self.ranker.get_parameter(f"{table}.weight") for table in TABLES]
         tables = {id(row) for row in rows}
         dense = [p for p in self.ranker.parameters() if id(p) not in tables]

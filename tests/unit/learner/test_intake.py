@@ -19,7 +19,7 @@ CATALOGUE = [Item(item_id=name, ts=0, title=name, tags=["t"], attributes={"maker
 def intake() -> Intake:
     known = Knowledge(SHAPE, Keys(names=("maker",)), lambda texts: np.zeros((len(texts), 4), np.float32))
     known.catalogue.put(CATALOGUE)
-    return Intake(known.vocabulary, known.encoder, known.counters, Ledger(100), known.embed)
+    return Intake(known, Ledger(100), np.random.default_rng(0))
 
 
 def label(request: str, revision: int, *outcomes: Outcome) -> LabeledSlate:

@@ -46,7 +46,15 @@ def test_a_negative_weight_takes_back() -> None:
 def test_sampled_softmax_over_all_others_is_the_full_softmax(seed: int) -> None:
     scores = normal(seed, 5, 9)
     sampled = sampled_softmax(scores[:, 0], scores[:, 1:], torch.tensor(1 / 8).log())
-    torch.testing.assert_close(sampled, functional.cross_entropy(scores, torch.zeros(5, dtype=torch.int64)))
+    full = functional.cross_entropy(scores, torch.zeros(5, dtype=torch.int64), reduction="none")
+    torch.testing.assert_close(sampled, full)
+
+
+def test_sampled_softmax_leaves_out_what_was_not_drawn() -> None:
+    scores, none = normal(0, 2, 4), float("inf")
+    log_q = torch.tensor([[-1.0, -2.0, -3.0], [-1.0, -2.0, none]])
+    fewer = sampled_softmax(scores[1:, 0], scores[1:, 1:3], log_q[1:, :2])
+    torch.testing.assert_close(sampled_softmax(scores[:, 0], scores[:, 1:], log_q)[1:], fewer)
 
 
 def test_sampled_softmax_corrects_for_popularity() -> None:

@@ -1,0 +1,106 @@
+"""PURE: what a user did not choose, where no slate says what they were shown.
+
+Two proposals, half of the draws or so each: the items that others engaged with last, which are the batch's
+positives of any batch size, and the shortlist that the model would have ranked. An item that the user is
+known to have engaged with is never a negative.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.frequencies import CountMin
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativeSettings:
+    """How many negatives of either kind, and what is remembered to draw them."""
+
+    hard: int = 32
+    sampled: int = 16
+    recent: int = 8_192
+    users: int = 4_096
+    per_user: int = 2_048
+
+
+class Drawn(NamedTuple):
+    """Negatives [m], and the log probability with which one draw takes each, float32 [m]."""
+
+    rows: Ints
+    log_q: Floats
+
+
+class Negatives:
+    """Remembers who engaged with what, bounded, and draws negatives."""
+
+    def __init__(self, settings: NegativeSettings) -> None:
+        self._settings = settings
+        self._frequencies = CountMin()
+        self._recent = np.zeros(settings.recent, np.int32)
+        self._folded = 0
+        self._engaged: dict[int, list[int]] = {}
+
+    def fold(self, user: int, row: int) -> None:
+        """Take notice of an engagement."""
+        if not row:
+            return
+        self._frequencies.add(np.array([row]))
+        self._recent[self._folded % len(self._recent)] = row
+        self._folded += 1
+        if not user:
+            return
+        # Inserted last: users who were not seen for longest are the first to be forgotten.
+        engaged = self._engaged[user] = self._engaged.pop(user, [])
+        engaged.append(row)
+        del engaged[: -self._settings.per_user]
+        if len(self._engaged) > self._settings.users:
+            del self._engaged[next(iter(self._engaged))]
+
+    def engaged(self, user: int) -> Ints:
+        """Rows that a user, given by row, is known to have engaged with."""
+        return np.array(self._engaged.get(user, ()), np.int32)
+
+    def draw(self, shortlist: Ints, excluded: Ints, rng: np.random.Generator) -> Drawn:
+        """Draw from the shortlist and from the stream, neither of it in `excluded`.
+
+        `log_q` is of the mixture of both, so that their sum stands for the sum over all items.
+        """
+        settings = self._settings
+        hard = shortlist[~np.isin(shortlist, excluded)]
+        chosen = rng.permutation(hard)[: settings.hard]
+        recent = self._recent[: min(self._folded, len(self._recent))]
+        sampled = recent[rng.integers(len(recent), size=settings.sampled)] if len(recent) else recent
+        rows = np.concatenate([chosen, sampled[~np.isin(sampled, excluded)]])
+        by_list = len(chosen) / max(len(rows), 1)
+        q = by_list * np.isin(rows, hard) / max(len(hard), 1)
+        q = q + (1 - by_list) * self._frequencies.shares(rows)
+        return Drawn(rows, np.log(np.maximum(q, 1e-12)).astype(np.float32))
+
+    def snapshot(self) -> dict[str, NDArray[np.generic]]:
+        """All of it as arrays."""
+        rows = [row for engaged in self._engaged.values() for row in engaged]
+        return {
+            **{f"frequencies.{name}": array for name, array in self._frequencies.snapshot().items()},
+            "recent": self._recent.copy(),
+            "folded": np.array([self._folded]),
+            "users": np.array(list(self._engaged), np.int32),
+            "sizes": np.array([len(engaged) for engaged in self._engaged.values()], np.int32),
+            "engaged": np.array(rows, np.int32),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `snapshot` gave."""
+        self._frequencies.restore(
+            {name: state[f"frequencies.{name}"] for name in self._frequencies.snapshot()}
+        )
+        self._recent[:] = state["recent"]
+        self._folded = int(state["folded"][0])
+        parts = np.split(state["engaged"], np.cumsum(state["sizes"])[:-1])
+        users = state["users"].tolist()
+        self._engaged = {user: rows.tolist() for user, rows in zip(users, parts[: len(users)], strict=True)}

@@ -1,0 +1,50 @@
+"""PURE: what a model that ranks a whole catalogue knows beside its weights."""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.affinities import Affinities, Engagement
+from learner.negatives import Negatives, NegativeSettings
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate
+
+
+def is_ranking(slate: LabeledSlate) -> bool:
+    """Whether a label stands for a choice from the whole catalogue: feedback that names no slate."""
+    return slate.surface == FEEDBACK_SURFACE and len(slate.slate) == 1
+
+
+class Ranking:
+    """What goes together, which scorers need too, and what negatives are drawn from, which they do not."""
+
+    def __init__(self, capacity: int, negatives: NegativeSettings | None = None) -> None:
+        self.affinities = Affinities(capacity)
+        self.negatives = Negatives(negatives or NegativeSettings())
+        self.unpublished: list[Engagement] = []
+
+    def fold(self, user: int, engagement: Engagement) -> None:
+        """Take notice of what a user, given by row, engaged with."""
+        self.affinities.fold(engagement)
+        self.negatives.fold(user, engagement.row)
+        self.unpublished.append(engagement)
+
+    def fork(self) -> "Ranking":
+        """The same, whose affinities change apart from these."""
+        other = copy(self)
+        other.affinities = self.affinities.fork()
+        other.unpublished = []
+        return other
+
+    def snapshot(self) -> dict[str, NDArray[np.generic]]:
+        """All of it as arrays."""
+        parts = {"affinities": self.affinities.snapshot(), "negatives": self.negatives.snapshot()}
+        return {f"{part}.{name}": array for part, state in parts.items() for name, array in state.items()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `snapshot` gave."""
+        for part, owner in (("affinities.", self.affinities), ("negatives.", self.negatives)):
+            owner.restore({n.removeprefix(part): array for n, array in state.items() if n.startswith(part)})
+        self.unpublished = []

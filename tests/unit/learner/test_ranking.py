@@ -1,0 +1,210 @@
+"""Learning from feedback that names no slate: the live learner ranks a catalogue, and scorers follow it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.backfill import BackfillSettings, train_base
+from learner.base import Base, load_base, save_base
+from learner.evaluation import rank_of
+from learner.intake import Intake
+from learner.ledger import Ledger
+from learner.online import Draft, OnlineLearner
+from learner.query import TASKS, Query
+from learner.ranker import RankerSettings
+from learner.scorer import Scorer
+from learner.shortlist import MOST
+from learner.update import UpdateSettings
+from schemas.checkpoint import Manifest
+from schemas.events import Item
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session, SessionItem
+
+KINDS = ("jazz", "chess", "cooking", "poetry")
+SHAPE = RankerSettings(
+    width=16,
+    layers=1,
+    heads=2,
+    length=8,
+    text_width=8,
+    hidden=16,
+    items=1_024,
+    users=64,
+    attributes=64,
+    contexts=8,
+)
+ITEMS = [
+    Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 4]} {n}", tags=[KINDS[n % 4]]) for n in range(MOST + 20)
+]
+SETTINGS = UpdateSettings(rank=4, mean_rank=2, memory=64, memory_horizon=128)
+CLICK = TASKS.index("click")
+
+
+def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit vectors that depend on a text's first word alone."""
+    seeds = [int.from_bytes(hashlib.blake2b(t.split()[0].encode()).digest()[:4], "big") for t in texts]
+    drawn = np.array([np.random.default_rng(seed).normal(size=8) for seed in seeds], np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def ratings(n: int, seed: int) -> Iterator[LabeledSlate]:
+    """User u likes kind u % 4 and rates of the next items of that kind; a tenth is of another, not liked."""
+    rng = np.random.default_rng(seed)
+    rated: dict[int, list[SessionItem]] = {}
+    for number in range(n):
+        user = int(rng.integers(20))
+        liked = bool(rng.random() < 0.9)
+        item = int(rng.integers(20)) * 4 + (user + (not liked)) % 4
+        yield rating(number, user, item, liked, rated.setdefault(user, [])[-5:])
+        rated[user].append(
+            SessionItem(item_id=f"i{item}", action="rating", satisfaction=0.2 + 0.7 * liked, age_s=9)
+        )
+
+
+def rating(number: int, user: int, item: int, liked: bool, recent: list[SessionItem]) -> LabeledSlate:
+    judged = Outcome(
+        item_id=f"i{item}", position=0, clicked=liked, satisfaction=0.2 + 0.7 * liked, final=True
+    )
+    return LabeledSlate(
+        request_id=f"feedback:{number}",
+        revision=0,
+        user_id=f"u{user}",
+        ts=number * 1000,
+        observed_ts=number * 1000,
+        surface=FEEDBACK_SURFACE,
+        session=Session(recent=recent),
+        slate=[f"i{item}"],
+        outcomes=[judged],
+    )
+
+
+@cache
+def base() -> Base:
+    return train_base(
+        ITEMS, ratings(300, seed=1), embed, "planted", SHAPE, BackfillSettings(epochs=3, batch=32)
+    ).base
+
+
+def learner() -> OnlineLearner:
+    made = OnlineLearner(base(), embed, SETTINGS, seed=0)
+    made.put_items(ITEMS)
+    return made
+
+
+def query(kind: int, excluded: Sequence[int] = ()) -> Query:
+    """What someone who liked three of a kind wants of the whole catalogue."""
+    recent = [
+        SessionItem(item_id=f"i{kind + 4 * n}", action="rating", satisfaction=0.9, age_s=9) for n in range(3)
+    ]
+    return Query(
+        user_id="new",
+        session=Session(recent=recent),
+        ts=10**6,
+        candidates=[item.item_id for item in ITEMS],
+        surface=FEEDBACK_SURFACE,
+        excluded=excluded,
+    )
+
+
+def manifest(draft: Draft) -> Manifest:
+    return Manifest(
+        model="m",
+        version=draft.version,
+        parent=draft.parent,
+        base=draft.base,
+        created_ts=0,
+        offsets={},
+        examples_seen=draft.examples_seen,
+        ranks=draft.ranks,
+        metrics=draft.metrics,
+        bytes=len(draft.payload),
+        sha256=draft.sha256,
+        chunks=1,
+    )
+
+
+def test_a_log_without_slates_makes_a_base_that_ranks() -> None:
+    assert base().settings.ranking
+    assert not SHAPE.ranking
+
+
+def test_a_base_of_that_kind_is_read_as_it_was_written(tmp_path) -> None:
+    save_base(base(), tmp_path)
+    found = load_base(tmp_path)
+    assert found.hash == base().hash
+    for scorer in (Scorer(found, embed), Scorer(base(), embed)):
+        scorer.put_items(ITEMS)
+    assert found.ranking.keys() == base().ranking.keys()
+
+
+def test_what_goes_with_the_session_comes_first() -> None:
+    scorer = Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    for kind in range(4):
+        scores = scorer.score([query(kind)])[0][:, CLICK]
+        first = np.argsort(-scores)[:10]
+        assert (first % 4 == kind).mean() >= 0.8
+
+
+def test_a_choice_is_learned_against_what_the_user_has_not_engaged_with() -> None:
+    online = learner()
+    intake = Intake(online.knowledge, Ledger(100), np.random.default_rng(0))
+    slates = list(ratings(40, seed=2))
+    examples = [(slate, intake.take(slate)) for slate in slates]
+    rows = online.knowledge.vocabulary.items
+    engaged: dict[str, set[int]] = {}
+    for slate, example in examples:
+        assert example is not None
+        known = engaged.setdefault(slate.user_id, set())
+        known.add(rows.lookup(slate.slate[0]))
+        assert known.isdisjoint(example.encoded.rows[1:].tolist())
+        assert len(example.log_q) == len(example.encoded.rows) - 1
+        assert bool(len(example.log_q)) == slate.outcomes[0].clicked
+        assert not example.weights[1:].any()
+
+
+def test_scorers_follow_the_learner_by_full_checkpoints_and_by_engagements() -> None:
+    online, scorer = learner(), Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    slates = list(ratings(60, seed=3))
+    for start in range(0, 60, 20):
+        online.learn(slates[start : start + 20])
+        draft = online.checkpoint()
+        scorer.apply(manifest(draft), draft.payload)
+    late = Scorer(base(), embed)
+    late.put_items(ITEMS)
+    online.learn(list(ratings(10, seed=4)))
+    again = OnlineLearner(base(), embed, SETTINGS, seed=0)
+    again.restore(online.snapshot())
+    again.put_items(ITEMS)
+    draft = again.checkpoint()  # after a restore it is full
+    late.apply(manifest(draft), draft.payload)
+    found, wanted = scorer.score([query(1)])[0], late.score([query(1)])[0]
+    assert np.corrcoef(found[:, CLICK], wanted[:, CLICK])[0, 1] > 0.9
+
+
+def test_a_restored_learner_goes_on_as_if_nothing_had_happened() -> None:
+    slates = list(ratings(40, seed=5))
+    whole, resumed = learner(), learner()
+    whole.learn(slates[:20])
+    resumed.restore(whole.snapshot())
+    assert whole.learn(slates[20:]).loss == resumed.learn(slates[20:]).loss
+
+
+def test_an_item_that_nobody_engaged_with_is_found_by_its_text() -> None:
+    scorer = Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    scores = scorer.score([query(2)])[0][:, CLICK]
+    cold = 4 * 100 + 2
+    assert rank_of(cold, scores) < MOST
+
+
+def test_excluded_candidates_take_no_place_of_the_shortlist() -> None:
+    scorer = Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    excluded = list(range(80))
+    scores = scorer.score([query(0, excluded)])[0][:, CLICK]
+    assert not scores[excluded].any()
+    assert (scores > 0).sum() > 50
