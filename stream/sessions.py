@@ -139,6 +139,8 @@ def _show_parts(
 
 
 def _recent(glances: list[Glance], ts: int) -> list[SessionItem]:
+    if glances and glances[-1][0] >= ts:  # settled already: an answer may look further back than any label
+        glances = glances[: bisect_left(glances, (ts,))]
     if glances and glances[0][0] < ts - EXPIRY_MS:
         glances = glances[bisect_left(glances, (ts - EXPIRY_MS,)) :]
     return [

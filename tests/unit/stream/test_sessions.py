@@ -146,6 +146,16 @@ def test_fifty_touches_of_the_past_take_less_than_2_kb():
     assert len(msgspec.msgpack.encode(state)) <= 2_048
 
 
+def test_a_moment_older_than_what_is_settled_shows_nothing_that_came_later():
+    state = SessionState()
+    for n in range(2 * RECENT):
+        fold(state, click(f"r{n}", n * HOUR), settle_before=n * HOUR)
+    moment = (RECENT + 20) * HOUR + 1
+    ages = [item.age_s for item in as_of(state, moment).recent]
+    assert ages
+    assert min(ages) >= 0
+
+
 def test_state_is_bounded():
     state = SessionState()
     for n in range(LIMIT + 50):  # none may be settled
