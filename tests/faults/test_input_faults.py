@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 SECONDS, SLATES_PER_SECOND = 20, 80
 BLOB_BYTES = 900_000
+READ_S = 10.0
+"""For the worker to read what was sent, before time leaps."""
 
 
 def _with(**fields: object) -> Callable[[bytes, random.Random], bytes]:
@@ -115,6 +118,8 @@ def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World) -> No
             told = msgspec.structs.replace(event, ts=event.ts + skew[event.user_id])
             headers = [(LOGGED_AT, b"%d" % event.ts)]
             producer.send(site.topic(topic_of(event)), encode(told), event.user_id.encode(), headers)
+        producer.flush(timeout=60)
+        time.sleep(READ_S)
         for user in planted.likes:  # an hour later somebody of each partition is still there
             late = Search(event_id=f"late-{user}", user_id=user, ts=events[-1].ts + 3_600_000, query="x")
             headers = [(LOGGED_AT, b"%d" % late.ts)]
