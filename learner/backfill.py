@@ -29,8 +29,9 @@ Progress = Callable[[str, int, int], None]
 class BackfillSettings:
     """How the base is trained. The last `holdout` of the examples, in time, decides when to stop.
 
-    `step` is that of the head over the fast features; tower and session encoder, which see every item's
-    text and so can learn the log by heart, take the share `calm` of it. `row_step` is that of the tables.
+    `step` is that of the head over the fast features; tower and session encoder take the share `calm` of it:
+    below 1 where they would learn the log by heart, as a transformer over short sessions does. `row_step`
+    is that of the tables.
     `forget` is the share of ids that an update does not get to see. An epoch ends at the mean of the
     layers over its last `average` steps.
     """
@@ -39,7 +40,7 @@ class BackfillSettings:
     patience: int = 2
     batch: int = 128
     step: float = 2e-3
-    calm: float = 0.1
+    calm: float = 1.0
     row_step: float = 0.02
     decay: float = 0.05
     forget: float = 0.5
