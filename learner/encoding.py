@@ -21,6 +21,9 @@ ACTIONS = ("", "click", "dwell", "like", "negative", "rating", "other")
 SATISFACTION_BUCKETS = 6  # 0 = unknown, 1…5 = fifths
 AGE_BUCKETS = 16  # powers of two of seconds, up to about nine hours and beyond
 
+_ACTION = {action: number for number, action in enumerate(ACTIONS)}
+_OTHER = len(ACTIONS) - 1
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -91,9 +94,9 @@ class Encoder:
             context=context,
             query=np.zeros(0, np.float32) if query_vector is None else query_vector,
             session=lately.rows,
-            actions=np.array([_action(item.action) for item in recent], np.int8),
+            actions=np.array([_ACTION.get(item.action, _OTHER) for item in recent], np.int8),
             satisfactions=_fifths(lately.satisfaction),
-            ages=np.array([_age(item.age_s) for item in recent], np.int8),
+            ages=_age_buckets(np.array([item.age_s for item in recent])),
             rows=rows,
             features=self._features(query, lately, context, rows),
         )
@@ -168,13 +171,9 @@ class Encoder:
         return slots
 
 
-def _action(action: str) -> int:
-    return ACTIONS.index(action) if action in ACTIONS else len(ACTIONS) - 1
-
-
 def _fifths(satisfaction: Floats) -> NDArray[np.int8]:
     return np.where(satisfaction < 0, 0, 1 + np.minimum(satisfaction * 5, 4)).astype(np.int8)
 
 
-def _age(age_s: float) -> int:
-    return min(int(np.log2(1 + age_s)), AGE_BUCKETS - 1)
+def _age_buckets(ages_s: NDArray[np.float64]) -> NDArray[np.int8]:
+    return np.minimum(np.log2(1 + ages_s), AGE_BUCKETS - 1).astype(np.int8)
