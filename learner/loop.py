@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 REJECTED: Final = "checkpoint_rejected"
 """Name of the evaluation record of a checkpoint that was not published; its value counts the labels lost."""
 
+EXPLODED: Final = 10.0
+EXPLODED_NATS: Final = 50.0
+"""A loss has exploded that is over so many times the usual, by so many nats over all its examples."""
+
 STOP_S: Final = 2.0
 """Longest wait for each of the last checkpoint and snapshot, before and after: 8 s in all."""
 
@@ -224,10 +228,16 @@ class Loop:
 
 
 def fault_in(draft: Draft) -> str | None:
-    """Why a draft must not be published: a metric or a weight that is not finite."""
+    """Why a draft must not be published: a loss that has exploded, a metric or a weight that is not finite.
+
+    Exploded is what is far above the usual by too many examples to be chance.
+    """
     broken = {name: value for name, value in draft.metrics.items() if not math.isfinite(value)}
     if broken:
         return f"metrics {broken}"
+    loss, usual = draft.metrics.get("loss"), draft.usual_loss
+    if loss and usual and (loss - EXPLODED * usual) * draft.learned > EXPLODED_NATS:
+        return f"loss {loss:.4g} over {draft.learned} examples, usually {usual:.4g}"
     weights = draft.weights.not_finite()
     return f"weights {weights}" if weights else None
 

@@ -1,6 +1,7 @@
 """The online learner without its wires: labels in, checkpoints and snapshots out."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
-from learner.scoring_state import Copy, extract
+from learner.scoring_state import Copy, apply, base_numbering, extract
 from learner.update import Updater, UpdateSettings, adapted
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -50,6 +51,7 @@ class Learned:
 class Draft:
     """The scoring weights of a moment, to be published. `before` is the draft they go on from, if not full.
 
+    `learned` examples had the mean `metrics["loss"]`; that of earlier checkpoints is about `usual_loss`.
     `payload` and `version` are made when they are first asked for: that can be on another thread.
     """
 
@@ -60,6 +62,8 @@ class Draft:
     ranks: dict[str, int]
     examples_seen: int
     metrics: dict[str, float]
+    learned: int = 0
+    usual_loss: float | None = None
 
     @cached_property
     def payload(self) -> bytes:
@@ -99,6 +103,7 @@ class _State(msgspec.Struct, kw_only=True):
     rng: str  # JSON; its integers have 128 bits
     touched: dict[str, list[int]]
     examples_seen: int
+    usual_loss: float | None = None
     lineage: Lineage = Lineage()
 
 
@@ -123,13 +128,19 @@ class OnlineLearner:
         self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
-        self._losses: list[float] = []
+        self._losses: list[tuple[float, int]] = []  # with the number of examples
+        self._usual_loss: float | None = None
         self.examples_seen = 0
         self._published = 0
         self._draft: Draft | None = None  # the last one made, the next one's parent
         self._folding: Draft | None = None  # to be folded into the base once it is published
         self._lineage = Lineage()
         self._named: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
+
+    @property
+    def base_hash(self) -> str:
+        """The hash of the base that the adapter stands on, consolidated or not."""
+        return self._base.hash
 
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items of the catalogue; many at once are much cheaper than one by one."""
@@ -158,7 +169,7 @@ class OnlineLearner:
         self._touch([*fresh, *replayed])
         examples = sum(len(example.positions) - len(example.log_q) for example in fresh)
         self.examples_seen += examples
-        self._losses.append(stepped.loss)
+        self._losses.append((stepped.loss, examples))
         return Learned(examples=examples, loss=stepped.loss, label_ids=new, drifted=stepped.drifted)
 
     def _touch(self, examples: Sequence[Example]) -> None:
@@ -188,6 +199,7 @@ class OnlineLearner:
         due = bool(every) and self.examples_seen - self._lineage.since >= every
         full = due or self._published % FULL_EVERY == 0
         touched = self._everything() if due else self._touched if full else self._unpublished
+        loss = _mean(self._losses)
         draft = Draft(
             weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full), full),
             before=None if full else self._draft,
@@ -195,14 +207,38 @@ class OnlineLearner:
             folded=self._lineage.folded,
             ranks=ranks(self.ranker),
             examples_seen=self.examples_seen,
-            metrics={"loss": float(np.mean(self._losses))} if self._losses else {},
+            metrics={} if loss is None else {"loss": loss},
+            learned=sum(n for _, n in self._losses),
+            usual_loss=self._usual_loss,
         )
+        self._note_loss(loss)
         self._draft, self._folding = draft, draft if due else None
         self._updater.publish()
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
-        self._losses.clear()
         return draft
+
+    def _note_loss(self, loss: float | None) -> None:
+        self._losses.clear()
+        if loss is not None and math.isfinite(loss):
+            self._usual_loss = loss if self._usual_loss is None else 0.9 * self._usual_loss + 0.1 * loss
+
+    def roll_back(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the weights and counts of an older version, a full checkpoint over the present base.
+
+        What else the trainer knows stays: ledger, replay memory, and how many examples it has seen.
+        Importance and optimiser begin anew.
+
+        Raises:
+            CheckpointRefused: it is another base's.
+        """
+        self._stand_on(self._base)
+        known = self.knowledge
+        known.counters.load(self._base.counts)
+        apply(self.ranker, known, tensors, base_numbering(known, self._base.ids))
+        self._touched = self._everything()
+        self._published, self._draft, self._folding, self._usual_loss = 0, None, None, None
+        self._losses.clear()
 
     def _everything(self) -> dict[str, set[int]]:
         return {name: set(range(1, len(self.knowledge.vocabulary.index(name)))) for name in Vocabulary.NAMES}
@@ -260,6 +296,7 @@ class OnlineLearner:
             rng=json.dumps(self._rng.bit_generator.state),
             touched={name: sorted(rows) for name, rows in self._touched.items()},
             examples_seen=self.examples_seen,
+            usual_loss=self._usual_loss,
             lineage=self._lineage,
         )
 
@@ -308,7 +345,13 @@ class OnlineLearner:
         self.examples_seen = state.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
-        self._lineage = state.lineage
+        self._lineage, self._usual_loss = state.lineage, state.usual_loss
+
+
+def _mean(losses: Sequence[tuple[float, int]]) -> float | None:
+    """Mean loss of an example."""
+    examples = sum(n for _, n in losses)
+    return sum(loss * n for loss, n in losses) / examples if examples else None
 
 
 def _bytes_tensor(raw: bytes) -> Tensor:

@@ -71,6 +71,16 @@ class Scorer:
         """The version that is serving; None while it is the base alone."""
         return self._serving.name
 
+    @property
+    def base(self) -> Base:
+        """What the serving version stands on: the base of the start, or what it was consolidated into."""
+        return self._base
+
+    @property
+    def model(self) -> tuple[Ranker, Knowledge]:
+        """What the serving version scores with; not to be changed."""
+        return self._serving.ranker, self._serving.knowledge
+
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items; they can be scored at once, by every version."""
         rows = torch.from_numpy(self._knowledge.catalogue.put(items).astype(np.int64))

@@ -39,7 +39,7 @@ class UpdateSettings:
     0.75 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
     Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
-    budget, and every step by the factor `boost`, about to the base's own; it fades with the budget's descent.
+    budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the budget's descent.
     With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
     """
 
@@ -59,7 +59,7 @@ class UpdateSettings:
     closeness: float = 0.0
     consolidate_every: int = 0
     alarm: float = 0.002
-    boost: float = 20.0
+    boost: float = 60.0
 
 
 def adapted(ranker: Ranker, rank: int, seed: int) -> Ranker:
@@ -222,8 +222,6 @@ class Updater:
         boost = 1 + (settings.boost - 1) * excess
         for group in self._adam.param_groups:
             group["lr"] = settings.step * boost * min(1.0, (examples / _REFERENCE_BATCH) ** 0.5)
-        for group in self._adagrad.param_groups:
-            group["lr"] = settings.row_step * boost
 
     def snapshot(self) -> dict[str, Tensor]:
         """Optimiser moments, importance, masks and clocks as tensors; the weights are not among them."""

@@ -17,7 +17,7 @@ COMMANDS = {
     "evaluate": "Replay a log offline, test-then-train, and report metrics per arm.",
     "offpolicy": "Estimate a policy's clicks from the log of another.",
     "convert": "Convert a public data set into a log directory.",
-    "models": "List and show the checkpoints in the registry.",
+    "models": "List, show, compare, export and bring back checkpoints.",
     "dead-letters": "List, show and send again the messages that nobody could use.",
 }
 """Name → one line of help. The command is `stream.commands.<name>:<name>`, a dash an underscore."""

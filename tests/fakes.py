@@ -30,12 +30,16 @@ class FakeClock:
 class FakeOnline:
     """An online learner whose weights are the list of the labels it was given, duplicates included.
 
-    `poison` are label ids that ruin the loss; `corrupt` those that ruin the weights without its showing.
+    `poison` are label ids that ruin the loss; `corrupt` those that ruin the weights without its showing,
+    `exploding` those that make the loss large, but finite.
     """
 
-    def __init__(self, poison: Sequence[str] = (), corrupt: Sequence[str] = ()) -> None:
+    def __init__(
+        self, poison: Sequence[str] = (), corrupt: Sequence[str] = (), exploding: Sequence[str] = ()
+    ) -> None:
         self.poison = frozenset(poison)
         self.corrupt = frozenset(corrupt)
+        self.exploding = frozenset(exploding)
         self.weights: list[str] = []
         self.items: dict[str, Item] = {}
 
@@ -53,7 +57,9 @@ class FakeOnline:
             base="base",
             ranks={},
             examples_seen=len(self.weights),
-            metrics={"loss": 0.5},
+            metrics={"loss": 1e3 if self.exploding.intersection(self.weights) else 0.5},
+            learned=2,
+            usual_loss=0.5,
         )
 
     def snapshot(self) -> bytes:

@@ -1,16 +1,25 @@
-"""SHELL: `freshrank models`: the checkpoints in the registry."""
+"""SHELL: `freshrank models`: the checkpoints in the registry, and what can be done with their weights."""
 
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from learner.archive import Whole, fetch
+from learner.base import load_base, save_base
+from learner.export import export as write_lora
+from learner.export import moved
+from learner.rollback import folded, publish_again, rewind, served_by
+from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
+from schemas.errors import FreshrankError
 from stream.settings import Settings
 from stream.storage import DatabaseError, Store
 
@@ -19,7 +28,7 @@ T = TypeVar("T")
 
 @click.group()
 def models() -> None:
-    """List and show the checkpoints in the registry."""
+    """List, show, compare, export and bring back the checkpoints in the registry."""
 
 
 @models.command("list")
@@ -49,6 +58,86 @@ def show(version: str) -> None:
     for row in _read(lambda store: store.evaluations_of(manifest.version))[-10:]:
         table.add_row(f"{row['name']} {row['slice']}", f"{row['value']:.4f} over {row['count']}")
     Console().print(table)
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Say what went wrong without a trace: it stands in the error."""
+
+    @wraps(command)
+    def wrapped(**options: Any) -> None:
+        try:
+            command(settings=LearnerSettings.from_env(os.environ), **options)
+        except FreshrankError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@models.command()
+@click.argument("one")
+@click.argument("other")
+@_reported
+def diff(settings: LearnerSettings, one: str, other: str) -> None:
+    """Show how ranks and weights moved from version ONE to version OTHER."""
+    base = load_base(settings.base_dir)
+    first, second = _fetch(settings, one), _fetch(settings, other)
+    if first[-1].manifest.base != second[-1].manifest.base:
+        raise click.ClickException("the versions stand on different bases; their layers cannot be compared")
+    norms = moved(served_by(base, first).model[0], served_by(base, second).model[0])
+    before, after = first[-1].manifest.ranks, second[-1].manifest.ranks
+    table = Table("layer", "rank", "→", "‖ΔW‖", "moved", box=SIMPLE_HEAD)
+    for name, (norm, distance) in norms.items():
+        table.add_row(
+            name, str(before.get(name, 0)), str(after.get(name, 0)), f"{norm:.4f}", f"{distance:.4f}"
+        )
+    Console().print(table)
+
+
+@models.command("export")
+@click.argument("version")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@_reported
+def export_model(settings: LearnerSettings, version: str, directory: Path) -> None:
+    """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base."""
+    chain = _fetch(settings, version)
+    ranker, knowledge = served_by(load_base(settings.base_dir), chain).model
+    for path in write_lora(ranker, knowledge, chain[-1].manifest.base, directory):
+        click.echo(path)
+
+
+@models.command()
+@click.argument("version")
+@_reported
+def rollback(settings: LearnerSettings, version: str) -> None:
+    """Publish VERSION again, and let the learner go on from it; stop the learner first.
+
+    Scorers take it at once. The trainer's newest snapshot is followed by one with the weights of VERSION:
+    what was learned since is out of the weights and will not be learned again.
+    """
+    base, chain = load_base(settings.base_dir), _fetch(settings, version)
+    uri = rewind(settings, base, chain)
+    click.echo(f"published {publish_again(settings, base, chain)}, the state of {chain[-1].manifest.version}")
+    click.echo(
+        f"the learner goes on from {uri}" if uri else "no snapshot yet: the learner starts from its base"
+    )
+
+
+@models.command()
+@click.argument("version")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@_reported
+def consolidate(settings: LearnerSettings, version: str, directory: Path) -> None:
+    """Fold VERSION into its base, and write the base that comes of it into DIRECTORY.
+
+    Worker and learner start from it with FRESHRANK_BASE. To have a running learner do it by itself, and
+    scorers follow, is a setting of the learner.
+    """
+    base = folded(load_base(settings.base_dir), _fetch(settings, version))
+    click.echo(f"{save_base(base, directory)}: base {base.hash}")
+
+
+def _fetch(settings: LearnerSettings, version: str) -> list[Whole]:
+    return fetch(settings, settings.prefix, settings.model, version)
 
 
 def _read(query: Callable[[Store], T]) -> T:

@@ -11,6 +11,8 @@ import torch
 
 from tests.bench.learner.allocation_cost import allocation_cost
 from tests.bench.learner.checkpoints import checkpoints
+from tests.bench.learner.drift import drift
+from tests.bench.learner.forgetting import forgetting
 from tests.bench.learner.memory_use import memory_use
 from tests.bench.learner.peft_cost import peft_cost
 from tests.bench.learner.rate import gpu, rate
@@ -23,6 +25,8 @@ ROWS: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "peft": peft_cost,
     "checkpoint": checkpoints,
     "memory": memory_use,
+    "drift": drift,
+    "forgetting": forgetting,
 }
 
 

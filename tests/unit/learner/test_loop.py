@@ -210,7 +210,7 @@ def test_a_catalogue_that_does_not_come_is_not_waited_for(caplog: pytest.LogCapt
     assert "items not read" in caplog.text
 
 
-@pytest.mark.parametrize("trouble", ["poison", "corrupt"])
+@pytest.mark.parametrize("trouble", ["poison", "corrupt", "exploding"])
 def test_a_ruined_state_is_neither_published_nor_kept(trouble: str) -> None:
     world = begun(10, online=lambda: FakeOnline(**{trouble: ["r4#0"]}))
     world.steps(10, ms=40_000)

@@ -1,0 +1,118 @@
+"""SHELL: checkpoints out of the models topic, by version, with all that they build on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from learner import checkpoint
+from learner.checkpoint import KIND, MANIFEST, Assembler
+from learner.connections import Message, connect_consumer, partitions_of, poll, start_offset
+from schemas import codec, topics
+from schemas.access import Access
+from schemas.checkpoint import Manifest
+from schemas.errors import CheckpointRefused, InvalidRecord
+
+_POLL_MS = 200
+
+
+class Whole(NamedTuple):
+    """A checkpoint."""
+
+    manifest: Manifest
+    payload: bytes
+
+
+def fetch(access: Access, prefix: str, model: str, version: str) -> list[Whole]:
+    """Return a version and what it builds on, first things first: apply them in order.
+
+    `version` may be shortened. The topic is read twice: for its manifests, and for what is wanted.
+
+    Raises:
+        CheckpointRefused: the version, or one that it builds on, is not in the topic.
+        BrokerError: the broker does not answer.
+    """
+    manifests = {m.version: m for m in _manifests(access, prefix) if m.model == model}
+    wanted = lineage(manifests, version)
+    found: dict[str, Whole] = {}
+    assembler, keys = Assembler(), {f"{model}/{one.version}/" for one in wanted}
+    for message in _read(access, prefix):
+        key = (message.key or b"").decode(errors="replace")
+        if key[: key.rfind("/") + 1] in keys:
+            whole = assembler.fold(message.key, message.value, message.headers)
+            if whole is not None:
+                found[whole[0].version] = Whole(*whole)
+    missing = [one.version for one in wanted if one.version not in found]
+    if missing:
+        raise CheckpointRefused(f"models topic: expected the chunks of {missing}, found not all")
+    return [found[one.version] for one in wanted]
+
+
+def lineage(manifests: Mapping[str, Manifest], version: str) -> list[Manifest]:
+    """Return the manifests that a version builds on, and its own, in the order to apply them.
+
+    These are its parents back to a full one, and the versions folded into their base, each with its own.
+
+    Raises:
+        CheckpointRefused: one is not there.
+    """
+    matches = [name for name in manifests if name.startswith(version)] if version else []
+    if not matches:
+        raise CheckpointRefused(f"models topic: expected version {version!r}, found {len(manifests)} others")
+    chain: list[Manifest] = []
+    name = matches[-1]
+    while name:
+        if name not in manifests:
+            raise CheckpointRefused(f"models topic: expected {name}, on which {version} builds; it is gone")
+        chain.insert(0, manifests[name])
+        name = manifests[name].parent or manifests[name].folded or ""
+    return chain
+
+
+def _manifests(access: Access, prefix: str) -> Iterator[Manifest]:
+    for message in _read(access, prefix, lambda headers: headers.get(KIND) == MANIFEST):
+        try:
+            yield codec.decode(Manifest, message.value or b"")
+        except InvalidRecord:
+            continue  # no checkpoint of ours: the scorers have said so
+
+
+def _read(
+    access: Access,
+    prefix: str,
+    wanted: Callable[[Mapping[str, bytes]], bool] = lambda _headers: True,
+) -> Iterator[Message]:
+    """Every record of the models topic that is there now."""
+    consumer = connect_consumer(access)
+    try:
+        partitions = partitions_of(consumer, prefix + topics.MODELS.name)
+        consumer.assign(partitions)
+        first, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        for tp in partitions:
+            consumer.seek(tp, start_offset(None, first[tp], ends[tp]))
+        while any(consumer.position(tp) < ends[tp] for tp in partitions):
+            yield from (message for message in poll(consumer, _POLL_MS) if wanted(dict(message.headers)))
+    finally:
+        consumer.close(timeout_ms=1_000)
+
+
+def republished(whole: Whole, payload: bytes, created_ts: int) -> Manifest:
+    """The manifest under which the state of an older version is published again, as a full checkpoint."""
+    sha256 = checkpoint.content_hash(payload)
+    return msgspec.structs.replace(
+        whole.manifest,
+        version=checkpoint.version_of(sha256),
+        parent=None,
+        created_ts=created_ts,
+        metrics={},  # metrics are measured, never inherited
+        bytes=len(payload),
+        sha256=sha256,
+        chunks=checkpoint.count_chunks(len(payload)),
+        learned=[],
+    )
+
+
+def payloads(chain: Sequence[Whole]) -> list[bytes]:
+    """The payloads of a chain over one base: those of its last lineage."""
+    base = chain[-1].manifest.base
+    return [whole.payload for whole in chain if whole.manifest.base == base]

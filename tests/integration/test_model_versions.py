@@ -1,0 +1,134 @@
+"""`freshrank models diff | export | rollback | consolidate` over a real topic."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from learner import snapshots
+from learner.archive import fetch, lineage
+from learner.base import load_base, save_base
+from learner.checkpoint import count_chunks
+from learner.connections import connect_producer
+from learner.kafka import ModelSink
+from learner.online import Draft, OnlineLearner
+from learner.rollback import served_by
+from learner.scorer import score
+from learner.settings import LearnerSettings
+from learner.update import UpdateSettings
+from schemas.checkpoint import Manifest
+from schemas.environment import variable
+from schemas.errors import CheckpointRefused
+from stream.administration import create_topics
+from stream.broker import EmbeddedBroker
+from stream.commands.models import models
+from stream.settings import Settings
+from tests.tastes import ITEMS, base, embed, slates, turned
+from tests.unit.learner.test_export import QUERIES
+
+BATCH = 32
+
+
+def manifest(draft: Draft) -> Manifest:
+    return Manifest(
+        model="default",
+        version=draft.version,
+        parent=draft.parent,
+        base=draft.base,
+        folded=draft.folded,
+        created_ts=draft.examples_seen,
+        offsets={"0": 1},
+        examples_seen=draft.examples_seen,
+        ranks=draft.ranks,
+        metrics=draft.metrics,
+        bytes=len(draft.payload),
+        sha256=draft.sha256,
+        chunks=count_chunks(len(draft.payload)),
+    )
+
+
+class Published:
+    """A learner that has published five versions, and kept a snapshot after the last."""
+
+    def __init__(self, settings: LearnerSettings) -> None:
+        self.settings = settings
+        self.online = OnlineLearner(base(), embed, UpdateSettings(step=1e-3), settings.seed)
+        self.online.put_items(ITEMS)
+        self.versions: list[str] = []
+        self.answers: list[Sequence[np.ndarray]] = []
+        producer = connect_producer(settings)
+        sink = ModelSink(producer, settings.prefix, lambda: 1)
+        for number in range(5):
+            self.online.learn(slates(BATCH, 3, turned, first=10_000 + number * BATCH))
+            draft = self.online.checkpoint()
+            sink.publish(lambda draft=draft: (manifest(draft), draft.payload))
+            assert sink.wait(30)
+            self.versions.append(draft.version)
+            self.answers.append(self.answer(self.online))
+        producer.close()
+        snapshots.write(settings.snapshot_dir(base().hash), self.online.snapshot(), {"0": 7})
+
+    def answer(self, online: OnlineLearner) -> list[np.ndarray]:
+        return score(online.ranker, online.knowledge, QUERIES, "cpu")
+
+    def run(self, *arguments: str) -> Result:
+        environment = {
+            variable(name): getattr(self.settings, name) for name in ("broker", "prefix", "state_dir")
+        }
+        result = CliRunner().invoke(models, arguments, env=environment, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result
+
+
+@pytest.fixture
+def published(embedded_broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Published:
+    create_topics(Settings(broker=embedded_broker.address, prefix=prefix, partitions=1))
+    settings = LearnerSettings(broker=embedded_broker.address, prefix=prefix, state_dir=str(tmp_path))
+    save_base(base(), settings.base_dir)
+    return Published(settings)
+
+
+def test_an_older_version_is_published_again_and_the_learner_goes_on_from_it(published: Published) -> None:
+    old = published.versions[1]
+    output = published.run("rollback", old[:8]).output
+    again = output.split()[1].rstrip(",")
+    [whole] = fetch(published.settings, published.settings.prefix, "default", again)
+    assert (whole.manifest.parent, whole.manifest.metrics) == (None, {})
+    found = snapshots.newest(published.settings.snapshot_dir(base().hash))
+    assert found is not None
+    assert found[1].offsets == {"0": 7}
+    resumed = OnlineLearner(base(), embed, UpdateSettings(), 0)
+    resumed.restore(found[0])
+    resumed.put_items(ITEMS)
+    for now, then, later in zip(
+        published.answer(resumed), published.answers[1], published.answers[4], strict=True
+    ):
+        np.testing.assert_allclose(now, then, atol=4e-3)
+        assert np.abs(now - then).max() < np.abs(now - later).max()
+    assert list(resumed.learned_ids()) == list(published.online.learned_ids())
+    resumed.learn(slates(BATCH, 3, turned, first=90_000))
+    assert resumed.checkpoint().parent is None
+
+
+def test_versions_are_compared_exported_and_folded(published: Published, tmp_path: Path) -> None:
+    first, last = published.versions[0], published.versions[-1]
+    assert "heads.project" in published.run("diff", first, last).output
+    published.run("export", last, str(tmp_path / "lora"))
+    assert (tmp_path / "lora" / "adapter_config.json").is_file()
+    published.run("consolidate", last, str(tmp_path / "new"))
+    folded = load_base(tmp_path / "new")
+    knowledge = folded.knowledge(embed)
+    knowledge.catalogue.put(ITEMS)
+    answers = score(folded.ranker(), knowledge, QUERIES, "cpu")
+    for now, then in zip(answers, published.answers[-1], strict=True):
+        np.testing.assert_allclose(now, then, atol=4e-3)
+    chain = fetch(published.settings, published.settings.prefix, "default", last)
+    assert [whole.manifest.version for whole in chain] == published.versions
+    assert served_by(base(), chain).version == last
+
+
+def test_a_version_that_is_gone_is_missed_by_name() -> None:
+    with pytest.raises(CheckpointRefused, match="expected version 'abc'"):
+        lineage({}, "abc")

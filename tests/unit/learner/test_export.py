@@ -1,0 +1,59 @@
+"""What is exported is what was served: peft agrees with our own layers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+
+from learner.adapter import LowRankLinear, low_rank_layers
+from learner.export import export, moved
+from learner.online import OnlineLearner
+from learner.query import Query
+from learner.scorer import score
+from learner.update import UpdateSettings
+from tests.tastes import ITEMS, base, embed, slates, turned
+
+QUERIES = [
+    Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)
+]
+
+
+def learned(batches: int = 4) -> OnlineLearner:
+    settings = UpdateSettings(step=2e-3, allocate_every=2, descent_examples=64)
+    online = OnlineLearner(base(), embed, settings, seed=0)
+    online.put_items(ITEMS)
+    for number in range(batches):
+        online.learn(slates(32, 3, turned, first=10_000 + 32 * number))
+    return online
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+def test_peft_predicts_with_the_exported_adapter_what_the_learner_does(tmp_path: Path) -> None:
+    online = learned()
+    export(online.ranker, online.knowledge, base().hash, tmp_path)
+    ranker = base().ranker()
+    before = score(ranker, online.knowledge, QUERIES, "cpu")
+    loaded = PeftModel.from_pretrained(ranker, tmp_path).eval()
+    answers = score(loaded.base_model.model, online.knowledge, QUERIES, "cpu")
+    own = score(online.ranker, online.knowledge, QUERIES, "cpu")
+    for ours, theirs in zip(own, answers, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert max(np.abs(a - b).max() for a, b in zip(before, own, strict=True)) > 1e-3
+
+
+def test_how_far_layers_moved_is_the_norm_of_what_they_add() -> None:
+    online, other = learned(2), learned(4)
+    norms = moved(online.ranker, other.ranker)
+
+    def update(layer: LowRankLinear) -> torch.Tensor:
+        return ((layer.P * layer.lam) @ layer.Q).detach()
+
+    others = low_rank_layers(other.ranker)
+    for name, layer in low_rank_layers(online.ranker).items():
+        if isinstance(layer, LowRankLinear):
+            own, further = update(layer), update(others[name])
+            expected = float(own.norm()), float((own - further).norm())
+            np.testing.assert_allclose(norms[name], expected, rtol=1e-3, atol=1e-6)
+    assert max(distance for _, distance in norms.values()) > 0
