@@ -235,7 +235,7 @@ class OnlineLearner:
         self._stand_on(self._base)
         known = self.knowledge
         known.counters.load(self._base.counts)
-        apply(self.ranker, known, tensors, base_numbering(known, self._base.ids))
+        apply(self.ranker, known, tensors, base_numbering(known, self._base.ids), full=True)
         self._touched = self._everything()
         self._published, self._draft, self._folding, self._usual_loss = 0, None, None, None
         self._losses.clear()

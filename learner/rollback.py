@@ -39,7 +39,7 @@ def whole_payload(base: Base, chain: Sequence[Whole]) -> bytes:
     rows = {name: set(range(1, len(knowledge.vocabulary.index(name)))) for name in Vocabulary.NAMES}
     known = {name: len(scorer.base.ids.get(name, ())) for name in Vocabulary.NAMES}
     names = {name: {number for number in numbers if number > known[name]} for name, numbers in rows.items()}
-    return checkpoint.encode(extract(ranker, knowledge, rows, names).pack(), {})
+    return checkpoint.encode(extract(ranker, knowledge, rows, names, full=True).pack(), {})
 
 
 def folded(base: Base, chain: Sequence[Whole]) -> Base:
