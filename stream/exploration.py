@@ -74,7 +74,7 @@ class EpsilonGreedy:
         taking = offered[explores[offered]]
         propensities = np.full(k, 1 - self.epsilon * min(1.0, below / k))
         if len(taking):
-            others = np.setdiff1d(np.arange(len(scores)), chosen, assume_unique=True)
+            others = np.delete(np.arange(len(scores)), chosen)
             chosen[taking] = rng.choice(others, len(taking), replace=False)
             propensities[taking] = self.epsilon / max(below, k)
         return chosen, propensities
