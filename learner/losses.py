@@ -6,17 +6,14 @@ from torch.nn import functional
 
 
 def pointwise(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted binary cross entropy over n examples and K tasks, divided by Σ|w|.
+    """Return the weighted binary cross entropy of n examples, summed over K tasks, [n].
 
-    All [n, K]. A weight of zero masks a task without a label (its target may be any finite number); a
-    negative one takes back what an earlier revision taught, hence the absolute value in the divisor. So
-    a batch's loss does not depend on how many of its tasks were observed. Nothing observed gives zero.
+    All [n, K]. A weight of zero masks a task without a label: its target may be any finite number.
 
     >>> pointwise(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).item()
     0.6931471824645996
     """
-    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (losses * weights).sum() / weights.abs().sum().clamp_min(torch.finfo(weights.dtype).tiny)
+    return functional.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none").sum(1)
 
 
 def sampled_softmax(scores_pos: Tensor, scores_neg: Tensor, log_q: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import functional
 
 from learner.batching import Batch, Example, collate
 from learner.knowledge import Knowledge
-from learner.losses import sampled_softmax
+from learner.losses import pointwise, sampled_softmax
 from learner.query import TASKS
 from learner.ranker import Ranker
 
@@ -93,18 +92,14 @@ def pair_costs(logits: Tensor, lesson: Lesson) -> Tensor:
     """
     choices, weights = lesson.choices, lesson.weights
     if not len(choices):
-        return _pointwise(logits, lesson.targets, weights)
+        return pointwise(logits, lesson.targets, weights)
     worth = weights[choices, CLICK]
     apart = weights.clone()
     apart[choices, CLICK] = 0
     clicks, behind = logits[:, CLICK], torch.arange(1, 1 + lesson.log_q.shape[1], device=logits.device)
     negatives = clicks[choices[:, None] + behind * torch.isfinite(lesson.log_q)]
     chosen = worth * sampled_softmax(clicks[choices], negatives, lesson.log_q)
-    return _pointwise(logits, lesson.targets, apart).index_add(0, choices, chosen)
-
-
-def _pointwise(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none").sum(1)
+    return pointwise(logits, lesson.targets, apart).index_add(0, choices, chosen)
 
 
 @torch.no_grad()
