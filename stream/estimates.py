@@ -3,9 +3,11 @@
 from typing import Any
 
 from schemas.events import ShownItem
+from stream.behaviour import Visit
 from stream.delays import Delays
 from stream.examination import Examination
 from stream.satisfaction import Satisfaction
+from stream.trust import Trust
 
 
 class Estimates:
@@ -15,6 +17,7 @@ class Estimates:
         self.satisfaction = Satisfaction()
         self.examination = Examination()
         self.delays = Delays()
+        self.trust = Trust()
 
     def fold_stay(self, dwell_ms: float, duration_ms: float | None, surface: str) -> None:
         """Learn from how long a user stayed with an item."""
@@ -30,6 +33,10 @@ class Estimates:
                 [(item.position, item.item_id, delay is not None, item.propensity) for item, delay in items],
             )
 
+    def fold_visit(self, visit: Visit) -> None:
+        """Learn from how a user behaves."""
+        self.trust.fold(visit)
+
     def examined(self, surface: str, position: int) -> float:
         """Return the probability that a user looks at a position of a surface."""
         return self.examination.probability(surface, position)
@@ -38,12 +45,17 @@ class Estimates:
         """Return how much an item counts as a negative when it was not clicked by `elapsed_ms`."""
         return self.delays.weight(surface, elapsed_ms)
 
+    def trusted(self, user_id: str) -> float:
+        """Return how far a user is trusted to be a person."""
+        return self.trust.of(user_id)
+
     def snapshot(self) -> dict[str, Any]:
         """Return every part's snapshot by its name."""
         return {
             "satisfaction": self.satisfaction.snapshot(),
             "examination": self.examination.snapshot(),
             "delays": self.delays.snapshot(),
+            "trust": self.trust.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -51,3 +63,4 @@ class Estimates:
         self.satisfaction.restore(state["satisfaction"])
         self.examination.restore(state["examination"])
         self.delays.restore(state["delays"])
+        self.trust.restore(state["trust"])

@@ -18,7 +18,7 @@ def feedback_id(event_id: str) -> str:
     return plain if len(plain.encode()) <= ID_BYTES else f"feedback:{sha256(event_id.encode()).hexdigest()}"
 
 
-def label_feedback(event: Feedback, session: Session) -> LabeledSlate:
+def label_feedback(event: Feedback, session: Session, trust: float = 1.0) -> LabeledSlate:
     """Return the one final revision of a slate that holds just the judged item."""
     outcome = Outcome(
         item_id=event.item_id,
@@ -26,6 +26,7 @@ def label_feedback(event: Feedback, session: Session) -> LabeledSlate:
         clicked=is_liked(event),
         satisfaction=opinion(event.kind, value(event)),
         feedback={event.kind: value(event)},
+        trust=trust,
         final=True,
     )
     return LabeledSlate(

@@ -115,7 +115,11 @@ class PartitionFold(Generic[Token]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Totals so far: duplicates, repeated_impressions, orphans, off_slate, corrections, late_clicks."""
+        """Totals so far, of those that are not 0.
+
+        duplicates, repeated_impressions, orphans (no impression came), off_slate (an item not shown),
+        other_user (a slate shown to somebody else), corrections, late_clicks.
+        """
         return dict(self._labeler.counts)
 
     def _advance(self, watermark: int) -> list[LabeledSlate]:

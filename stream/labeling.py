@@ -16,20 +16,24 @@ import msgspec
 from schemas.events import Click, Dwell, Feedback, Impression, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.opinions import value
+from stream.behaviour import Visit
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
 from stream.join_settings import JoinSettings
+from stream.outcomes import trust_in
 from stream.slates import Durations, Slate, close, correct, engage, pass_over, teach, tell_click
 
-CLOSE, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK, SEAL = range(7)
+CLOSE, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK, STRAY, SEAL = range(8)
 """Ranks: what comes first among equal times. A slate is closed before anything that happens at its end."""
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
 """(user_id, ts, request_id) → what was known of the user before ts, less what they did in that request."""
 
-Due: TypeAlias = tuple[int, int, str, str, str, str, float]
-"""What is done in its turn: ts, rank, event_id, request_id, item_id, kind, value. The heap compares in C."""
+Due: TypeAlias = tuple[int, int, str, str, str, str, float, str]
+"""What is done in its turn: ts, rank, event_id, request_id, item_id, kind, value, user_id.
+
+The heap compares in C."""
 
 
 class Labeler:
@@ -76,13 +80,12 @@ class Labeler:
         if isinstance(event, Impression):
             return self._arrive(event)
         if isinstance(event, Click):
-            heappush(
-                self._due, (event.ts, CLICK, event.event_id, event.request_id, event.item_id, "click", 0)
-            )
+            of = event.event_id, event.request_id, event.item_id, "click", 0.0
+            heappush(self._due, (event.ts, CLICK, *of, event.user_id))
             return self._tell(event)
         if isinstance(event, Dwell):
             of = event.event_id, event.request_id, event.item_id, "dwell", event.dwell_ms
-            heappush(self._due, (event.ts, DWELL, *of))
+            heappush(self._due, (event.ts, DWELL, *of, event.user_id))
         elif isinstance(event, Feedback):
             return self._hear(event)
         return []
@@ -108,7 +111,7 @@ class Labeler:
             self.counts["repeated_impressions"] += 1
             return []
         self._slates[request_id] = Slate(impression)
-        heappush(self._due, (impression.ts, IMPRESSION, impression.event_id, request_id, "", "", 0))
+        heappush(self._due, (impression.ts, IMPRESSION, impression.event_id, request_id, "", "", 0, ""))
         if request_id not in self._waiting:
             return []
         return [label for click in self._waiting.pop(request_id) for label in self._tell(click)]
@@ -118,18 +121,21 @@ class Labeler:
         if slate is None:
             self._waiting[click.request_id].append(click)
             return []
+        if click.user_id != slate.impression.user_id:
+            return []  # nobody clicks on another's slate
         if click.ts >= slate.impression.ts + 2 * self._longest_ms:
             return []  # in its turn, the slate will be forgotten
         if slate.glimpse is None:
             slate.glimpse = slate.session or self._session(slate.impression)
-        label = tell_click(slate, click, slate.glimpse)
+        label = tell_click(slate, click, slate.glimpse, self._rules, self._evidence.at(click.ts))
         return [] if label is None else [label]
 
     def _hear(self, event: Feedback) -> list[LabeledSlate]:
         if event.request_id is None:
-            return [label_feedback(event, self._session_of(event.user_id, event.ts, ""))]
+            trust = trust_in(event.user_id, self._rules, self._evidence.at(event.ts))
+            return [label_feedback(event, self._session_of(event.user_id, event.ts, ""), trust)]
         of = event.event_id, event.request_id, event.item_id, event.kind, value(event)
-        heappush(self._due, (event.ts, FEEDBACK, *of))
+        heappush(self._due, (event.ts, FEEDBACK, *of, event.user_id))
         return []
 
     def _turn(self, due: Due) -> LabeledSlate | None:
@@ -137,6 +143,9 @@ class Labeler:
         ts, rank, _, request_id, *_ = due
         if rank == SEAL:
             self._seal(ts)
+            return None
+        if rank == STRAY:
+            self._learn_stray(due)
             return None
         slate = self._slates.get(request_id)
         if rank == EXPIRE:
@@ -170,7 +179,7 @@ class Labeler:
         return None if previous is None else self._close(previous, ts)
 
     def _close_at(self, slate: Slate, ts: int) -> None:
-        heappush(self._due, (ts, CLOSE, "", slate.impression.request_id, "", "", 0))
+        heappush(self._due, (ts, CLOSE, "", slate.impression.request_id, "", "", 0, ""))
 
     def _session(self, shown: Impression) -> Session:
         """What was known before the impression; a query of its own is the newest of all."""
@@ -185,10 +194,11 @@ class Labeler:
         return close(slate, ts, self._durations, self._rules, self._evidence.at(ts))
 
     def _engage(self, slate: Slate, due: Due) -> LabeledSlate | None:
-        ts, rank, _, _, item_id, kind, amount = due
+        ts, rank, _, _, item_id, kind, amount, user_id = due
         shown = slate.place(item_id)
-        if shown is None:
-            self.counts["off_slate"] += 1
+        if shown is None or user_id != slate.impression.user_id:
+            self.counts["off_slate" if shown is None else "other_user"] += 1
+            self._await_stray(due)
             return None
         if not engage(slate, shown, ts, kind, amount):
             return None
@@ -205,7 +215,7 @@ class Labeler:
         ts, _, _, request_id, *_ = due
         early = self._early[request_id]
         if not early:
-            heappush(self._due, (ts + self._longest_ms, EXPIRE, "", request_id, "", "", 0))
+            heappush(self._due, (ts + self._longest_ms, EXPIRE, "", request_id, "", "", 0, ""))
         early.append(due)
 
     def _expire(self, request_id: str) -> None:
@@ -213,6 +223,22 @@ class Labeler:
         orphans = self._early.pop(request_id, [])
         self.counts["orphans"] += len(orphans)
         self._waiting.pop(request_id, None)
+        for due in orphans:
+            self._await_stray(due)
+
+    def _await_stray(self, due: Due) -> None:
+        """Learn from a click on no slate of the user's, when the slates of its epoch are learned from."""
+        ts, rank, event_id, *_, user_id = due
+        if rank == CLICK and "trust" in self._rules.refinements:
+            heappush(self._due, (ts + 2 * self._longest_ms, STRAY, event_id, "", "", "", 0, user_id))
+            self._await_seal(ts)
+
+    def _learn_stray(self, due: Due) -> None:
+        ts, *_, user_id = due
+        clicked_ts = ts - 2 * self._longest_ms
+        growing = self._evidence.growing(clicked_ts)
+        if growing is not None:
+            growing.fold_visit(Visit(user_id, clicked_ts))
 
     def _forget(self, until: int) -> None:
         """Learn from the slates whose corrections are over, and let them go."""
@@ -229,7 +255,7 @@ class Labeler:
         if epoch not in self._unsealed and not self._evidence.is_sealed(ts):
             self._unsealed.add(epoch)
             last_ts = self._evidence.end(epoch) + 2 * self._longest_ms - 1
-            heappush(self._due, (last_ts, SEAL, "", "", "", "", 0))
+            heappush(self._due, (last_ts, SEAL, "", "", "", "", 0, ""))
 
     def _seal(self, last_ts: int) -> None:
         epoch = self._evidence.epoch(last_ts - 2 * self._longest_ms)

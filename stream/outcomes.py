@@ -16,6 +16,7 @@ class Engagement(msgspec.Struct, gc=False):
     clicked_ts: int | None = None
     dwell_ms: float | None = None
     feedback: dict[str, float] = {}
+    impossible: bool = False
 
 
 def final(
@@ -28,6 +29,7 @@ def final(
     elapsed_ms: int,
     *,
     lowest: int,
+    trust: float,
 ) -> Outcome:
     """Return the outcome when all is known.
 
@@ -41,6 +43,7 @@ def final(
         elapsed_ms: how long after the impression it was first taken for a negative, if it is one.
         lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
             looked at what is above (the cascade of Craswell et al., WSDM 2008).
+        trust: in the user.
     """
     if known is None:
         seen = 1.0
@@ -51,6 +54,7 @@ def final(
             position=shown.position,
             propensity=shown.propensity,
             examined=seen,
+            trust=trust,
             weight=_negative_weight(rules, learned, surface, elapsed_ms),
             final=True,
         )
@@ -67,20 +71,40 @@ def final(
         dwell_ms=known.dwell_ms,
         satisfaction=pleased,
         feedback=dict(known.feedback),
+        trust=trust,
         weight=weight,
         final=True,
     )
 
 
-def clicked(shown: ShownItem) -> Outcome:
+def clicked(shown: ShownItem, trust: float) -> Outcome:
     """Return the outcome of an item that was just clicked; how it pleased is not known yet."""
-    return Outcome(item_id=shown.item_id, position=shown.position, propensity=shown.propensity, clicked=True)
+    return Outcome(
+        item_id=shown.item_id,
+        position=shown.position,
+        propensity=shown.propensity,
+        clicked=True,
+        trust=trust,
+    )
 
 
-def skipped(shown: ShownItem, rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> Outcome:
+def skipped(
+    shown: ShownItem, rules: Rules, learned: Estimates, surface: str, elapsed_ms: int, *, trust: float
+) -> Outcome:
     """Return the outcome of an item that the user passed over, `elapsed_ms` after the impression."""
     weight = _negative_weight(rules, learned, surface, elapsed_ms)
-    return Outcome(item_id=shown.item_id, position=shown.position, propensity=shown.propensity, weight=weight)
+    return Outcome(
+        item_id=shown.item_id,
+        position=shown.position,
+        propensity=shown.propensity,
+        weight=weight,
+        trust=trust,
+    )
+
+
+def trust_in(user_id: str, rules: Rules, learned: Estimates) -> float:
+    """Return how far a user's outcomes are trusted."""
+    return learned.trusted(user_id) if "trust" in rules.refinements else 1.0
 
 
 def _negative_weight(rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> float:

@@ -8,6 +8,7 @@ import msgspec
 from schemas.events import Click, Impression, ShownItem
 from schemas.labels import LabeledSlate, Outcome, Session
 from stream import outcomes
+from stream.behaviour import Visit, is_impossible
 from stream.estimates import Estimates
 from stream.join_settings import Rules
 from stream.outcomes import Engagement
@@ -51,16 +52,19 @@ class Slate(msgspec.Struct, gc=False):
         return None
 
 
-def tell_click(slate: Slate, click: Click, session: Session) -> LabeledSlate | None:
+def tell_click(
+    slate: Slate, click: Click, session: Session, rules: Rules, learned: Estimates
+) -> LabeledSlate | None:
     """Return the revision that tells of a click at once; None for a second click, or one off the slate.
 
-    Its session is what had arrived by now; the final revision's is exact.
+    Its session is what had arrived by now, and so is the trust in its user; the final revision's are exact.
     """
     shown = slate.place(click.item_id)
     if shown is None or click.item_id in slate.told:
         return None
     slate.told.append(click.item_id)
-    return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown)])
+    trust = outcomes.trust_in(click.user_id, rules, learned)
+    return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown, trust)])
 
 
 def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> bool:
@@ -76,6 +80,7 @@ def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> 
     elif kind == "dwell":
         news = known.dwell_ms is None or value > known.dwell_ms
         known.dwell_ms = value if news else known.dwell_ms
+        known.impossible |= is_impossible(value, ts - slate.impression.ts, None)
     else:
         news = known.feedback.get(kind) != value
         known.feedback[kind] = value
@@ -99,7 +104,10 @@ def pass_over(
         return None
     slate.passed.update((item.item_id, ts) for item in above)
     slate.proofs += 1
-    negatives = [outcomes.skipped(item, rules, learned, shown.surface, ts - shown.ts) for item in above]
+    trust = outcomes.trust_in(shown.user_id, rules, learned)
+    negatives = [
+        outcomes.skipped(item, rules, learned, shown.surface, ts - shown.ts, trust=trust) for item in above
+    ]
     return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
 
 
@@ -142,6 +150,24 @@ def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates) 
         if done is not None and done.dwell_ms is not None and (clicked_ts is not None or plays):
             growing.fold_stay(done.dwell_ms, durations(item.item_id), shown.surface)
     growing.fold_slate(shown.surface, clicks)
+    if "trust" in rules.refinements:
+        growing.fold_visit(_visit(slate, durations))
+
+
+def _visit(slate: Slate, durations: Durations) -> Visit:
+    """What the user did with the slate, as far as it tells a person from a machine."""
+    shown, done = slate.impression, slate.engagements
+    stays = [
+        (item_id, known, known.dwell_ms) for item_id, known in done.items() if known.dwell_ms is not None
+    ]
+    return Visit(
+        shown.user_id,
+        shown.ts,
+        [item.item_id for item in shown.items],
+        [(item_id, known.clicked_ts) for item_id, known in done.items() if known.clicked_ts is not None],
+        len(stays),
+        sum(known.impossible or is_impossible(ms, ms, durations(item_id)) for item_id, known, ms in stays),
+    )
 
 
 def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, learned: Estimates) -> Outcome:
@@ -151,7 +177,17 @@ def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, l
     # A quick negative keeps the weight it was told with: the click that it waits for may still come.
     proof_ts = slate.passed.get(shown.item_id, slate.closed_ts or 0)
     elapsed_ms = proof_ts - slate.impression.ts
-    return outcomes.final(shown, known, rules, learned, surface, duration_ms, elapsed_ms, lowest=slate.lowest)
+    return outcomes.final(
+        shown,
+        known,
+        rules,
+        learned,
+        surface,
+        duration_ms,
+        elapsed_ms,
+        lowest=slate.lowest,
+        trust=outcomes.trust_in(slate.impression.user_id, rules, learned),
+    )
 
 
 def _revision(

@@ -33,7 +33,7 @@ from stream.logs import read_events, write_log
 from stream.offline import TOPICS
 from stream.offline import label as label_log
 
-REFINED = frozenset({"quick", "feedback", "satisfaction", "examination", "delays"})
+REFINED = frozenset({"quick", "feedback", "satisfaction", "examination", "delays", "trust"})
 START_TS = 1_700_000_000_000
 ITEMS = 5_000
 

@@ -88,12 +88,14 @@ def catch_up(fold: PartitionFold[Message], messages: list[Message], rng: random.
 def facts(labels: list[LabeledSlate]) -> dict[str, bytes]:
     """Labels by id, as bytes; a repeated id must repeat them.
 
-    The session of a click's revision is what had arrived by then; every other revision's is exact.
+    The session of a click's revision is what had arrived by then, and so is the trust in its user; every
+    other revision's are exact.
     """
     known: dict[str, bytes] = {}
     for label in labels:
         if kind_of(label) == "click":
-            label = msgspec.structs.replace(label, session=Session())
+            told = [msgspec.structs.replace(outcome, trust=1.0) for outcome in label.outcomes]
+            label = msgspec.structs.replace(label, session=Session(), outcomes=told)
         raw = encode(label)
         assert known.setdefault(label.label_id, raw) == raw
     return known

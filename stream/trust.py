@@ -1,0 +1,273 @@
+"""PURE: how far a user's behaviour is that of a person, from rate rules and from how odd it is.
+
+Rules, each on a share of the user's own doings: clicks that belong to no slate of theirs, stays that cannot
+be, clicks faster than hands, clicks in lockstep with other newcomers, clicks on always the same item, and
+clicks on nearly everything. A share counts as its Wilson lower bound, so that little evidence is weak
+evidence. It must be above the rule's own tolerance and above what is usual here, the share that a fifth of
+the users exceed: a log that stamps every click at its impression, or a page whose impressions get lost, makes
+nobody a machine. How much a user does is no rule. Being odd, without a rule broken, costs at most `ODD`.
+
+Users are judged every `ROUND` visits, all together, not at every exposure; in between a visit is one append,
+and asking is a lookup among those who are not wholly trusted.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.behaviour import (
+    CLICKS,
+    COUNTS,
+    HASTY,
+    IMPOSSIBLE,
+    LOCKSTEP,
+    STAYS,
+    STRAYS,
+    VETERAN_CLICKS,
+    VIEWS,
+    Behaviour,
+    Visit,
+    count,
+)
+from stream.oddity import Oddity
+
+ROUND = 512
+"""Visits from one judgement to the next."""
+
+USERS = 2_048
+"""So many users are remembered; of more, first those go that are trusted, and were seen longest ago."""
+
+HALF_LIFE_H = 24.0
+"""Counts fade: who behaved like a machine yesterday has a second chance today."""
+
+EXPIRY_H = 168.0
+"""Who was not seen for a week is forgotten."""
+
+USUAL = 0.8
+"""What is usual is the share that this part of the users keep below."""
+
+KNOWN_FROM, USUAL_FROM = 5.0, 20
+"""Doings from which a user's share says what is usual, and how many such users it takes."""
+
+ODD, ODD_ABOVE = 0.3, 0.95
+"""The most that oddity costs, and the quantile of users' oddity from which it costs anything."""
+
+SCORED_EVERY = 8
+"""Views, and half as many as a user has, from one look at their oddity to the next."""
+
+FORGIVEN = 0.05
+"""A suspicion below this is none: nearly all users are wholly trusted, and need not be written down."""
+
+
+class Rule(NamedTuple):
+    """A share that tells on machines, column over columns; up to `tolerated` nothing, from `full` on all."""
+
+    of: int
+    among: tuple[int, ...]
+    tolerated: float
+    full: float
+
+
+MAIN, LAST_H, SCORED, ODDITY = range(COUNTS, WIDTH := COUNTS + 4)
+"""More columns: clicks on the item clicked most, hours since 1970, views when oddity was scored, oddity."""
+
+RULES = (
+    Rule(STRAYS, (CLICKS, STRAYS), 0.2, 0.6),
+    Rule(IMPOSSIBLE, (STAYS,), 0.2, 0.6),
+    Rule(HASTY, (CLICKS,), 0.2, 0.6),
+    Rule(LOCKSTEP, (CLICKS,), 0.2, 0.6),
+    Rule(MAIN, (CLICKS,), 0.4, 0.7),
+    Rule(CLICKS, (VIEWS,), 0.85, 0.95),
+)
+
+_HOUR_MS = 3_600_000
+_Z = 2.33
+_log = msgspec.msgpack.Decoder(list[Visit])
+
+
+class Trust:
+    """Trust in users, learned from their visits.
+
+    >>> trust = Trust()
+    >>> for n in range(2_048):
+    ...     who, item_id = ("robot", "spam") if n % 8 == 0 else (f"user-{n % 50}", "abc"[n % 3])
+    ...     trust.fold(Visit(who, n * 1_000, ["spam", "a", "b", "c"], [(item_id, n * 1_000 + 900)]))
+    >>> trust.of("robot"), trust.of("user-1"), trust.of("nobody")
+    (0.0, 1.0, 1.0)
+    """
+
+    def __init__(self) -> None:
+        self._distrusted: dict[str, float] = {}
+        self._visits: list[Visit] = []
+        self._log: list[bytes] = []  # older visits of the round, encoded once
+        self._logged = 0
+        self._table = b""
+        self._oddity = Oddity(len(RULES))
+
+    def of(self, user_id: str) -> float:
+        """Return the trust in a user, in [0, 1]; 1 for a stranger."""
+        return self._distrusted.get(user_id, 1.0)
+
+    def fold(self, visit: Visit) -> None:
+        """Take one visit into account, when all of it is known."""
+        self._visits.append(visit)
+        if self._logged + len(self._visits) >= ROUND:
+            self._judge()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state. Most of it is bytes, which are handed on unread from epoch to epoch."""
+        self._write_down()
+        return {
+            "distrusted": dict(self._distrusted),
+            "log": list(self._log),
+            "logged": self._logged,
+            "table": self._table,
+            "oddity": self._oddity.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self._distrusted = dict(state["distrusted"])
+        self._visits, self._log, self._logged = [], list(state["log"]), state["logged"]
+        self._table = state["table"]
+        self._oddity.restore(state["oddity"])
+
+    def _write_down(self) -> None:
+        if self._visits:
+            self._log.append(msgspec.msgpack.encode(self._visits))
+            self._logged += len(self._visits)
+            self._visits = []
+
+    def _judge(self) -> None:
+        """End the round: count what users did, fade what they did before, and judge all that are known."""
+        visits = [visit for raw in self._log for visit in _log.decode(raw)] + self._visits
+        self._visits, self._log, self._logged = [], [], 0
+        users = Users(self._table)
+        users.add(count(visits, users.veterans(self._distrusted)), max(visit.ts for visit in visits))
+        shares = users.shares()
+        self._score(users, shares)
+        trust = judge(users.rows, shares)
+        self._table = users.keep(trust)
+        self._distrusted = {
+            user_id: round(float(one), 4)
+            for user_id, one in zip(users.ids, trust, strict=True)
+            if one < 1 - FORGIVEN
+        }
+
+    def _score(self, users: "Users", shares: NDArray[np.float64]) -> None:
+        rows = users.rows
+        due = rows[:, VIEWS] - rows[:, SCORED] >= np.maximum(SCORED_EVERY, rows[:, VIEWS] / 2)
+        for row in np.flatnonzero(due).tolist():
+            rows[row, ODDITY] = self._oddity.score(shares[row].tolist())
+            rows[row, SCORED] = rows[row, VIEWS]
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    ids: list[str]
+    mains: list[str]
+    rows: bytes
+
+
+class Users:
+    """What is known of users: `rows` [users, WIDTH], and the item that each clicks most."""
+
+    def __init__(self, raw: bytes) -> None:
+        kept = msgspec.msgpack.decode(raw, type=_Kept) if raw else _Kept([], [], b"")
+        self.ids, self._mains = kept.ids, kept.mains
+        self.rows = np.frombuffer(kept.rows, "<f4").reshape(-1, WIDTH).astype(np.float64)
+
+    def veterans(self, distrusted: Mapping[str, float]) -> set[str]:
+        """The users that have clicked enough beside their main item, and are trusted."""
+        old = self.rows[:, CLICKS] - self.rows[:, MAIN] - self.rows[:, LOCKSTEP] >= VETERAN_CLICKS
+        return {self.ids[row] for row in np.flatnonzero(old) if self.ids[row] not in distrusted}
+
+    def add(self, found: Mapping[str, Behaviour], now_ms: int) -> None:
+        """Fade what is known of the users that were found, and add what they did."""
+        at = {user_id: row for row, user_id in enumerate(self.ids)}
+        new = [user_id for user_id in found if user_id not in at]
+        at |= {user_id: len(self.ids) + number for number, user_id in enumerate(new)}
+        self.ids += new
+        self._mains += [""] * len(new)
+        self.rows = np.vstack([self.rows, np.zeros((len(new), WIDTH))])
+        self._add(np.array([at[user_id] for user_id in found]), list(found.values()))
+        self._now_h = now_ms / _HOUR_MS
+
+    def _add(self, at: NDArray[np.int64], found: list[Behaviour]) -> None:
+        rows = self.rows[at]
+        now_h = np.array([behaviour.last_ts for behaviour in found]) / _HOUR_MS
+        fade = 0.5 ** (np.maximum(0.0, now_h - rows[:, LAST_H]) / HALF_LIFE_H)
+        rows[:, :LAST_H] *= fade[:, None]
+        rows[:, SCORED] *= fade
+        rows[:, :COUNTS] += [behaviour.counts for behaviour in found]
+        rows[:, LAST_H] = np.maximum(now_h, rows[:, LAST_H])
+        for row, (user, behaviour) in enumerate(zip(at.tolist(), found, strict=True)):
+            if behaviour.items:
+                rows[row, MAIN] = self._follow(user, behaviour.items, float(rows[row, MAIN]))
+        self.rows[at] = rows
+
+    def _follow(self, user: int, items: dict[str, int], clicks: float) -> float:
+        """Return how often the user has clicked the item that they click most, which these may change."""
+        clicks += items.get(self._mains[user], 0)
+        item_id = max(items, key=items.__getitem__)
+        if items[item_id] > clicks:
+            self._mains[user], clicks = item_id, items[item_id]
+        return clicks
+
+    def shares(self) -> NDArray[np.float64]:
+        """The share that each rule looks at, [users, rules]; 0 where there is nothing to share."""
+        return np.stack([self.rows[:, rule.of] / np.maximum(_among(self.rows, rule), 1) for rule in RULES], 1)
+
+    def keep(self, trust: NDArray[np.float64]) -> bytes:
+        """Return what is to be remembered: nobody that has expired, and the distrusted rather than others."""
+        last_h = self.rows[:, LAST_H]
+        order = np.lexsort((last_h, trust < 1 - FORGIVEN))[-USERS:]
+        rows = np.sort(order[last_h[order] > self._now_h - EXPIRY_H])
+        kept = _Kept(
+            [self.ids[row] for row in rows],
+            [self._mains[row] for row in rows],
+            self.rows[rows].astype("<f4").tobytes(),
+        )
+        return msgspec.msgpack.encode(kept)
+
+
+def judge(rows: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the trust in each user, [users]: the product of what every rule leaves, and what oddity does."""
+    trust = np.ones(len(rows))
+    for rule, share in zip(RULES, shares.T, strict=True):
+        among = _among(rows, rule)
+        tolerated = max(rule.tolerated, _usual(share, among))
+        full = max(rule.full, (1 + tolerated) / 2)
+        if tolerated < 1:
+            trust *= 1 - np.clip((lower_bound(share, among) - tolerated) / (full - tolerated), 0, 1)
+    odd = rows[:, ODDITY]
+    known = odd[odd > 0]
+    if len(known) >= USUAL_FROM and (above := float(np.quantile(known, ODD_ABOVE))) < 1:
+        trust *= 1 - ODD * np.clip((odd - above) / (1 - above), 0, 1)
+    return trust
+
+
+def _usual(share: NDArray[np.float64], among: NDArray[np.float64]) -> float:
+    """The share that most users keep below; 1, so nothing is unusual, while there are few to compare with."""
+    known = share[among >= KNOWN_FROM]
+    if len(known) < USUAL_FROM:
+        known = share[among > 0]
+    return float(np.quantile(known, USUAL)) if len(known) >= USUAL_FROM else 1.0
+
+
+def lower_bound(share: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a share is at least, at 99 % (Wilson, JASA 1927).
+
+    >>> lower_bound(np.array([1.0, 1.0]), np.array([2.0, 20.0])).round(2).tolist()
+    [0.27, 0.79]
+    """
+    among = np.maximum(among, 1e-9)
+    centre = share + _Z**2 / (2 * among)
+    spread = _Z * np.sqrt(share * (1 - np.minimum(share, 1)) / among + _Z**2 / (4 * among**2))
+    return np.asarray((centre - spread) / (1 + _Z**2 / among))
+
+
+def _among(rows: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
+    return np.asarray(rows[:, rule.among].sum(1))
