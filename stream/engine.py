@@ -1,7 +1,6 @@
 """SHELL: the Faust app, with the settings that its known traps ask for."""
 
 import asyncio
-import gc
 import socket
 from pathlib import Path
 from typing import Any, Final
@@ -33,20 +32,6 @@ BATCH_BYTES: Final = 500_000
 
 MESSAGE_BYTES: Final = 4_000_000
 """Above what a broker takes, so that it is the broker that decides what is too large."""
-
-
-YOUNG: Final = 20_000
-"""Allocations between two looks of the garbage collector at the youngest objects."""
-
-
-def spare_the_old() -> None:
-    """Keep the garbage collector to what is young.
-
-    A worker holds millions of objects for minutes: open slates, sessions. They are trees, which reference
-    counts free; looking through all of them again and again took a third of its time, up to a second at once.
-    """
-    gc.freeze()
-    gc.set_threshold(YOUNG, 5, 1_000_000)
 
 
 def data_dir(settings: Settings) -> Path:

@@ -14,6 +14,9 @@ REFINEMENTS = {
 }
 """What labels can be refined by, each by itself, and what it does."""
 
+LEARNED = frozenset(REFINEMENTS) - {"quick", "feedback"}
+"""Those that go by what the stream has taught."""
+
 EVERYWHERE = "*"
 
 
@@ -28,6 +31,11 @@ class Rules:
     refinements: frozenset[str] = frozenset({"quick", "feedback", "trust"})
     autoplay: frozenset[str] = frozenset({EVERYWHERE})
     bounce_weight: float = 1.0
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything that a stream teaches is asked for."""
+        return not self.refinements.isdisjoint(LEARNED)
 
     def plays(self, surface: str) -> bool:
         """Whether items of a surface play by themselves."""

@@ -46,6 +46,7 @@ class Labeler:
     waiting: clicks by request id whose impression has not arrived, to be told when it does.
     early: what had its turn, by request id, before the impression had its own.
     unsealed: epochs whose sealing is due.
+    late: how many events came after one that is newer.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Labeler:
     ) -> None:
         self._settings = settings
         self._rules = settings.rules
+        self._learns = settings.rules.learns
         self._is_quick = "quick" in settings.rules.refinements
         self._longest_ms = settings.longest_ms
         self._session_of = session_of
@@ -69,6 +71,7 @@ class Labeler:
         self._waiting: defaultdict[str, list[Click]] = defaultdict(list)
         self._early: defaultdict[str, list[Due]] = defaultdict(list)
         self._unsealed: set[int] = set()
+        self._newest_ts = self._late = 0
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -77,6 +80,10 @@ class Labeler:
 
     def fold(self, event: UserEvent) -> list[LabeledSlate]:
         """Take one event, not seen before; return the labels known at once."""
+        if event.ts >= self._newest_ts:
+            self._newest_ts = event.ts
+        else:
+            self._late += 1
         if isinstance(event, Impression):
             return self._arrive(event)
         if isinstance(event, Click):
@@ -127,6 +134,7 @@ class Labeler:
             return []  # in its turn, the slate will be forgotten
         if slate.glimpse is None:
             slate.glimpse = slate.session or self._session(slate.impression)
+            slate.glimpsed = self._late
         label = tell_click(slate, click, slate.glimpse, self._rules, self._evidence.at(click.ts))
         return [] if label is None else [label]
 
@@ -163,7 +171,9 @@ class Labeler:
         """Fix the session, all of which has arrived, and close the slate that this one replaces."""
         shown = slate.impression
         ts, request_id = shown.ts, shown.request_id
-        slate.session = self._session(shown)
+        # Nothing older came since the glimpse: it has all that is known before the impression.
+        is_exact = slate.glimpse is not None and slate.glimpsed == self._late
+        slate.session = slate.glimpse if is_exact else self._session(shown)
         if request_id in self._early:
             for due in self._early.pop(request_id):
                 heappush(self._due, due)
@@ -245,12 +255,14 @@ class Labeler:
         forgets = self._forgets
         while forgets and forgets[0][0] <= until:
             slate = self._slates.pop(forgets.popleft()[1])
-            growing = self._evidence.growing(slate.impression.ts)
+            growing = self._evidence.growing(slate.impression.ts) if self._learns else None
             if growing is not None:
                 teach(slate, self._durations, self._rules, growing)
 
     def _await_seal(self, ts: int) -> None:
-        """Seal the epoch of a slate as soon as all its slates are forgotten."""
+        """Seal the epoch of a slate as soon as all its slates are forgotten, if it teaches anything."""
+        if not self._learns:
+            return
         epoch = self._evidence.epoch(ts)
         if epoch not in self._unsealed and not self._evidence.is_sealed(ts):
             self._unsealed.add(epoch)

@@ -25,12 +25,14 @@ class Slate(msgspec.Struct, gc=False):
     corrections after it. There are gaps.
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
-    is what had arrived of the session when the first click did. `lowest` is the position of the lowest click.
+    is what had arrived of the session when the first click did, `glimpsed` how many events had come late by
+    then. `lowest` is the position of the lowest click.
     """
 
     impression: Impression
     session: Session | None = None
     glimpse: Session | None = None
+    glimpsed: int = 0
     closed_ts: int | None = None
     told: list[str] = []
     engagements: dict[str, Engagement] = {}

@@ -30,11 +30,12 @@ from stream.batches import BatchApp
 from stream.candidates import Assortment
 from stream.catalogue_feed import CatalogueFeed
 from stream.checkpoint_feed import CheckpointFeed
-from stream.engine import data_dir, faust_app, spare_the_old
+from stream.engine import data_dir, faust_app
 from stream.evaluator import Evaluator
 from stream.evidence_table import EvidenceTable
 from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
+from stream.garbage import spare_the_old
 from stream.hearing import Hearing
 from stream.labeller import Labeller
 from stream.listener import Listener

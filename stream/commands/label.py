@@ -16,6 +16,7 @@ from schemas.codec import encode
 from schemas.events import UserEvent
 from stream.commands.options import with_join
 from stream.folding import PartitionFold
+from stream.garbage import sparing_the_old
 from stream.join_settings import JoinSettings
 from stream.label_plots import draw
 from stream.label_report import LabelReport
@@ -41,7 +42,7 @@ def label(directory: Path, out: Path, target: Path | None, pictures: Path | None
     fold: PartitionFold[None] = PartitionFold(join, {}, durations)
     console, began = Console(), perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("wb", buffering=1 << 20) as sink, _events(console, directory) as events:
+    with sparing_the_old(), out.open("wb", buffering=1 << 20) as sink, _events(console, directory) as events:
         _write(label_log(_seen(events, report), fold), report, sink)
     result = report.result(fold.counts) | {"seconds": perf_counter() - began}
     if target is not None:

@@ -28,6 +28,7 @@ from schemas.events import Click, Dwell, Impression, ShownItem, UserEvent
 from schemas.labels import LabeledSlate
 from schemas.topics import USER_EVENTS
 from stream.folding import PartitionFold
+from stream.garbage import spare_the_old
 from stream.join_settings import JoinSettings, Rules
 from stream.logs import read_events, write_log
 from stream.offline import TOPICS
@@ -120,6 +121,7 @@ def python_loop() -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here.")
 def main(rounds: int, scale: float, out: Path | None) -> None:
     """Measure, and show the medians."""
+    spare_the_old()  # as the command and the worker do
     runs: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:
         logs = {name: _made(Path(place) / name, shape, scale) for name, shape in SHAPES.items()}

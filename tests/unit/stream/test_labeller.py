@@ -9,7 +9,7 @@ from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
-from stream.join_settings import JoinSettings
+from stream.join_settings import JoinSettings, Rules
 from stream.labeller import LEAD_MS, STALLED_MS, Labeller
 from stream.metrics import Metrics
 from stream.outbox import Outbox, Sent
@@ -18,7 +18,7 @@ from stream.refuser import Refuser
 from stream.session_table import SessionTable, SessionView
 from tests.worker_fakes import FakeProducer, FakeProgress, FakeTable, inbound
 
-JOIN = JoinSettings(window_ms=1_000, lateness_ms=100)
+JOIN = JoinSettings(window_ms=1_000, lateness_ms=100, rules=Rules(refinements=frozenset({"quick", "delays"})))
 
 
 class Bystander:
