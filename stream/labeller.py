@@ -62,10 +62,12 @@ class Labeller:
         listeners: Sequence[Listener] = (),
         prefix: str = "",
         may_begin: Callable[[], bool] = lambda: True,
+        on_sent: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self.topics = frozenset(prefix + topic for topic in TOPICS)
         self._prefix = prefix
         self._may_begin = may_begin
+        self._on_sent = on_sent
         self._new_partition = partition
         self._sessions = sessions
         self._evidence = evidence
@@ -205,6 +207,8 @@ class Labeller:
             return
         now = self._clock()
         sent = await self._outbox.send_many(LABELS, number, [_outgoing(*one, now) for one in told])
+        if sent[-1] is not None:
+            sent[-1].then(self._on_sent)
         finals = 0
         for (label, _), delivery in zip(told, sent, strict=True):
             finals += all(outcome.final for outcome in label.outcomes)

@@ -1,5 +1,7 @@
 """SHELL: what the worker counts, for Prometheus; the registry is passed in, so that tests stay apart."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from schemas.trace import Trace
@@ -17,43 +19,32 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.events = Counter("freshrank_events", "Messages read", ["topic"], registry=registry)
-        self.labels = Counter("freshrank_labels", "Label revisions sent", ["final"], registry=registry)
-        self.orphans = Gauge(
-            "freshrank_orphans", "Clicks and dwells without an impression", registry=registry
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.events = counter("freshrank_events", "Messages read", ["topic"])
+        self.labels = counter("freshrank_labels", "Label revisions sent", ["final"])
+        self.orphans = gauge("freshrank_orphans", "Clicks and dwells without an impression")
+        self.dead_letters = counter("freshrank_dead_letters", "Messages refused", ["reason"])
+        self.lag = gauge("freshrank_lag", "Messages not yet read", ["topic", "partition"])
+        self.unlearned = gauge(
+            "freshrank_unlearned_labels", "Labels sent that no served checkpoint has learned", ["partition"]
         )
-        self.dead_letters = Counter(
-            "freshrank_dead_letters", "Messages refused", ["reason"], registry=registry
+        self.unlabelled = gauge(
+            "freshrank_unlabelled", "Messages read whose labels are not final", ["partition"]
         )
-        self.lag = Gauge("freshrank_lag", "Messages not yet read", ["topic", "partition"], registry=registry)
-        self.unlabelled = Gauge(
-            "freshrank_unlabelled",
-            "Messages read whose labels are not final",
-            ["partition"],
-            registry=registry,
-        )
-        self.freshness = Histogram(
+        self.freshness = histogram(
             "freshrank_freshness_seconds",
             "Time a click took to reach each stage since the one before; `total`: event to served",
             ["stage"],
             buckets=FRESHNESS_BUCKETS,
-            registry=registry,
         )
-        self.recommendations = Counter(
-            "freshrank_recommendations", "Recommendations sent", ["kind"], registry=registry
-        )
-        self.degraded = Counter(
-            "freshrank_degraded", "Recommendations answered by a fallback", ["why"], registry=registry
-        )
-        self.answer_seconds = Histogram(
-            "freshrank_answer_seconds", "Time to answer", buckets=ANSWER_BUCKETS, registry=registry
-        )
-        self.checkpoints = Counter(
-            "freshrank_checkpoints", "Checkpoints seen", ["outcome"], registry=registry
-        )
+        self.recommendations = counter("freshrank_recommendations", "Recommendations sent", ["kind"])
+        self.degraded = counter("freshrank_degraded", "Recommendations answered by a fallback", ["why"])
+        self.answer_seconds = histogram("freshrank_answer_seconds", "Time to answer", buckets=ANSWER_BUCKETS)
+        self.checkpoints = counter("freshrank_checkpoints", "Checkpoints seen", ["outcome"])
         self.serving = Info("freshrank_serving", "The serving model version", registry=registry)
-        self.unevaluated = Counter(
-            "freshrank_unevaluated", "Impressions that live evaluation had no time for", registry=registry
+        self.unevaluated = counter(
+            "freshrank_unevaluated", "Impressions that live evaluation had no time for"
         )
 
     def observe_freshness(self, trace: Trace) -> None:

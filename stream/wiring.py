@@ -38,13 +38,14 @@ from stream.folding import PartitionFold
 from stream.garbage import spare_the_old
 from stream.hearing import Hearing
 from stream.labeller import Labeller
+from stream.learner_lag import LearnerLag
 from stream.listener import Listener
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.partition import Partition
 from stream.progress import Progress
 from stream.projection import Projection
-from stream.refresher import Refresher
+from stream.refresher import Refresher, Served
 from stream.refuser import Refuser
 from stream.serving import ScorerThread, Serving
 from stream.session_table import SessionTable, SessionView
@@ -138,6 +139,7 @@ class _Core:
     sessions: SessionTable
     evidence: EvidenceTable
     progress: Progress
+    learner_lag: LearnerLag
     executor: ThreadPoolExecutor
 
 
@@ -156,6 +158,7 @@ def _core(settings: Settings, clock: Callable[[], int]) -> _Core:
         sessions=SessionTable(_table(app, "sessions", settings)),
         evidence=EvidenceTable(_table(app, "evidence", settings)),
         progress=Progress(app, settings.prefix),
+        learner_lag=LearnerLag(lambda partition, labels: metrics.unlearned.labels(partition).set(labels)),
         executor=ThreadPoolExecutor(1, "scorer"),
     )
 
@@ -190,6 +193,10 @@ def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
 
 
 def _checkpoints(core: _Core, scorer: Scorer, refresher: Refresher) -> CheckpointFeed:
+    def swapped(served: Served) -> None:
+        core.learner_lag.learned(served.manifest.offsets)
+        refresher.on_swap(served)
+
     feed = CheckpointFeed(
         scorer=scorer,
         assemble=Assembler().fold,
@@ -197,7 +204,7 @@ def _checkpoints(core: _Core, scorer: Scorer, refresher: Refresher) -> Checkpoin
         outbox=core.outbox,
         metrics=core.metrics,
         clock=core.clock,
-        on_swap=refresher.on_swap,
+        on_swap=swapped,
     )
     _follow(core, MODELS, feed)
     return feed
@@ -237,6 +244,7 @@ def _label(
         listeners=listeners,
         prefix=core.settings.prefix,
         may_begin=may_begin.is_set,
+        on_sent=core.learner_lag.sent,
     )
 
     async def start_over(*_: Any, **__: Any) -> None:
