@@ -130,9 +130,10 @@ def _query(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> Query:
 
 
 def _counts(lessons: Sequence[Lessons]) -> Counts:
-    """Exposures, clicks and satisfaction that are known by these lessons, float32 [n, WIDTH]."""
+    """Exposures, clicks and satisfaction that are known and trusted, float32 [n, WIDTH]."""
     targets = np.array([lesson.targets for lesson in lessons], np.float32)
-    known = np.array([lesson.weights for lesson in lessons], np.float32) > 0
+    trust = np.array([[lesson.trust] for lesson in lessons], np.float32)
+    known = trust * (np.array([lesson.weights for lesson in lessons], np.float32) > 0)
     counts = np.zeros((len(lessons), WIDTH), np.float32)
     counts[:, SHOWN] = known[:, _CLICK]
     counts[:, CLICKED] = (targets * known)[:, _CLICK]

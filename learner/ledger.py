@@ -12,10 +12,14 @@ PerTask = tuple[float, float, float, float]
 
 
 class Lessons(msgspec.Struct, frozen=True, array_like=True):
-    """What was learned of one item: each task's target, and the weight it was learned with; 0: not at all."""
+    """What was learned of one item: each task's target, and the weight it was learned with; 0: not at all.
+
+    `trust` is that in the user by then: the counts that features are made of take so much of an exposure.
+    """
 
     targets: PerTask = (0.0,) * 4
     weights: PerTask = (0.0,) * 4
+    trust: float = 1.0
 
 
 class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +176,11 @@ def _teach(outcome: Outcome, known: Lessons) -> TrainingTarget:
         weights=weights,
         examined=outcome.examined,
         before=known,
-        after=Lessons(_per_task(t for t, _ in learned), _per_task(w for _, w in learned)),
+        after=Lessons(
+            _per_task(t for t, _ in learned),
+            _per_task(w for _, w in learned),
+            outcome.trust if any(weights) else known.trust,
+        ),
     )
 
 

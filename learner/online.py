@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -27,6 +27,7 @@ from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
 from learner.scoring_state import Copy, apply, base_numbering, extract
 from learner.update import Updater, UpdateSettings, adapted
+from learner.user_share import UserShare
 from schemas.errors import SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -105,6 +106,7 @@ class _State(msgspec.Struct, kw_only=True):
     examples_seen: int
     usual_loss: float | None = None
     lineage: Lineage = Lineage()
+    shares: tuple[float, dict[str, float]] = (0.0, {})
 
 
 class OnlineLearner:
@@ -130,6 +132,7 @@ class OnlineLearner:
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._losses: list[tuple[float, int]] = []  # with the number of examples
         self._usual_loss: float | None = None
+        self._shares = UserShare(settings.user_share)
         self.examples_seen = 0
         self._published = 0
         self._draft: Draft | None = None  # the last one made, the next one's parent
@@ -159,7 +162,7 @@ class OnlineLearner:
         self._consolidate()
         new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
         taken = [self._intake.take(slate) for slate in slates]
-        fresh = [example for example in taken if example is not None]
+        fresh = [example for example in map(self._hold_back, slates, taken) if example is not None]
         if not fresh:
             return Learned(examples=0, loss=float("nan"), label_ids=new)
         replayed = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
@@ -171,6 +174,15 @@ class OnlineLearner:
         self.examples_seen += examples
         self._losses.append((stepped.loss, examples))
         return Learned(examples=examples, loss=stepped.loss, label_ids=new, drifted=stepped.drifted)
+
+    def _hold_back(self, slate: LabeledSlate, example: Example | None) -> Example | None:
+        """The example with no more weight than its user may still have; None where that is nothing."""
+        if example is None:
+            return None
+        part = self._shares.admit(slate.user_id, float(example.weights.max(1).sum()))
+        if part == 1:
+            return example
+        return replace(example, weights=example.weights * np.float32(part)) if part else None
 
     def _touch(self, examples: Sequence[Example]) -> None:
         items = {int(row) for example in examples for row in self._moved(example)}
@@ -298,6 +310,7 @@ class OnlineLearner:
             examples_seen=self.examples_seen,
             usual_loss=self._usual_loss,
             lineage=self._lineage,
+            shares=self._shares.snapshot(),
         )
 
     def restore(self, raw: bytes) -> None:
@@ -346,6 +359,7 @@ class OnlineLearner:
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
         self._lineage, self._usual_loss = state.lineage, state.usual_loss
+        self._shares.restore(state.shares)
 
 
 def _mean(losses: Sequence[tuple[float, int]]) -> float | None:

@@ -37,6 +37,7 @@ class LearnerSettings(Access):
     )
     poll_ms: int = setting(50, "longest wait for labels")
     catalogue_s: float = setting(60.0, "longest wait, at the start, for the items topic to be read")
+    user_share: float = setting(0.05, "most that one user moves of what is learned, 0 to 1; 1: all of it")
     seed: int = setting(0, "seed of all chance in learning")
     device: str = setting("", "torch device; empty: `cuda` if there is one, else `cpu`")
     threads: int = setting(1, "CPU threads of an update")
@@ -52,6 +53,7 @@ class LearnerSettings(Access):
         )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
+        require(self, "user_share", 0 < self.user_share <= 1, "above 0, at most 1")
         for name in ("seed", "publish_examples"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
 

@@ -38,6 +38,7 @@ class UpdateSettings:
     Ranks are per layer. `step` and `row_step` are step sizes at a batch of 64 slates and per row: 0.05 and
     0.75 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
     Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
+    `user_share` is the most that one user moves of what is learned; 1: all of it.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
     budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the budget's descent.
     With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
@@ -58,6 +59,7 @@ class UpdateSettings:
     clip: float = 5.0
     closeness: float = 0.0
     consolidate_every: int = 0
+    user_share: float = 0.05
     alarm: float = 0.002
     boost: float = 60.0
 

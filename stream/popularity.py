@@ -24,7 +24,7 @@ class _State(msgspec.Struct):
 
 
 class Popularity:
-    """Click counts by item, each click weighed 2^((ts - landmark) / half-life).
+    """Click counts by item, each click weighed by trust · 2^((ts - landmark) / half-life).
 
     Forward decay (Cormode et al. 2009): a click is one addition, and the counts need no ageing; they are
     comparable among themselves at any time.
@@ -41,7 +41,7 @@ class Popularity:
         """
         for outcome in label.outcomes:
             if outcome.clicked and (not outcome.final or label.surface == FEEDBACK_SURFACE):
-                weight = self._weight(label.observed_ts)
+                weight = self._weight(label.observed_ts) * outcome.trust
                 self._state.counts[outcome.item_id] = self._state.counts.get(outcome.item_id, 0.0) + weight
 
     def score(self, item_ids: Sequence[str]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -169,3 +170,19 @@ def test_a_snapshot_of_another_base_is_refused() -> None:
     other = train_base(ITEMS, labels(50, seed=11), embed, "planted", SHAPE, BackfillSettings(epochs=1)).base
     with pytest.raises(SnapshotError, match="expected base"):
         OnlineLearner(other, embed, UpdateSettings(rank=4), 0).restore(learner().snapshot())
+
+
+def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> None:
+    """One of 25 sends half of all labels."""
+    settings = replace(SETTINGS, user_share=0.1)
+    online, again = learner(settings=settings), learner(settings=settings)
+    stream = [_by(one, n % 50 // 2 if n % 2 else 0) for n, one in enumerate(labels(1_200, seed=12))]
+    for start in range(0, len(stream), 100):
+        online.learn(stream[start : start + 100])
+        again.restore(online.snapshot())
+        assert again.snapshot() == online.snapshot()
+    assert 0.08 < online._shares.of("user-0") <= 0.1
+
+
+def _by(label: LabeledSlate, number: int) -> LabeledSlate:
+    return msgspec.structs.replace(label, user_id=f"user-{number}")
