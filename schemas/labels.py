@@ -26,12 +26,31 @@ class SessionItem(Record, frozen=True, kw_only=True):
     age_s: Annotated[float, Meta(ge=0)]
 
 
+class Intent(Record, frozen=True, kw_only=True):
+    """What a user seemed to be after; tags are named from the strongest on, interests may be negative.
+
+    visit_s: how long the user has been here without a break; counters are those of the visit.
+    short, long: interest in tags, that of the moment and that of weeks.
+    passed: tags of what was shown lately and not taken up.
+    path: the last surfaces. queries: what was searched for lately, oldest first.
+    """
+
+    visit_s: Annotated[float, Meta(ge=0)] = 0.0
+    counters: dict[str, float] = {}
+    short: dict[str, float] = {}
+    long: dict[str, float] = {}
+    passed: dict[str, float] = {}
+    path: list[str] = []
+    queries: list[str] = []
+
+
 class Session(Record, frozen=True, kw_only=True):
     """What was known of the user strictly before the impression; `recent` is oldest first."""
 
     recent: list[SessionItem] = []
     query: str | None = None
     counters: dict[str, float] = {}
+    intent: Intent | None = None
 
 
 class Outcome(Record, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from stream import sessions as session
 from stream.dedup import Seen
 from stream.estimates import Estimates
 from stream.evidence import Evidence
+from stream.intent import Tags, untagged
 from stream.join_settings import JoinSettings
 from stream.labeling import Labeler
 from stream.sessions import SessionState
@@ -34,14 +35,22 @@ class PartitionFold(Generic[Token]):
     """
 
     def __init__(
-        self, settings: JoinSettings, sessions: MutableMapping[str, SessionState], durations: Durations
+        self,
+        settings: JoinSettings,
+        sessions: MutableMapping[str, SessionState],
+        durations: Durations,
+        tags: Tags = untagged,
     ) -> None:
-        """Fold into `sessions` (user id → state); `durations` gives an item's length in ms, if known."""
+        """Fold into `sessions` (user id → state).
+
+        `durations` gives an item's length in ms, if known, `tags` what it is about.
+        """
+        self._tags = tags if "intent" in settings.rules.refinements else None
         self._settings = settings
         self._sessions = sessions
         self._durations = durations
         self._evidence = Evidence(Estimates, settings.epoch_ms, settings.horizon_ms)
-        self._labeler = Labeler(settings, self._session_of, durations, self._evidence)
+        self._labeler = Labeler(settings, self.session_of, durations, self._evidence)
         self._watermark = Watermark(settings.lateness_ms)
         self._seen = Seen(settings.horizon_ms)
         self._tokens: defaultdict[int, list[Token]] = defaultdict(list)
@@ -108,6 +117,11 @@ class PartitionFold(Generic[Token]):
         """Go on from the evidence that a predecessor took; before the first event is folded."""
         self._evidence.restore(raw)
 
+    def session_of(self, user_id: str, ts: int, request_id: str | None = None) -> Session:
+        """Return what is known of a user strictly before `ts`, leaving out what they did in a request."""
+        state = self._sessions.get(user_id)
+        return Session() if state is None else session.as_of(state, ts, request_id, self._tags)
+
     def take_changed(self) -> set[str]:
         """Return the users whose session changed since the last call, to be written once per batch."""
         changed, self._changed = self._changed, set()
@@ -132,9 +146,5 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
-        session.fold(state, event, duration_ms, self._taken_ts)
+        session.fold(state, event, duration_ms, self._taken_ts, self._tags)
         self._changed.add(event.user_id)
-
-    def _session_of(self, user_id: str, ts: int, request_id: str) -> Session:
-        state = self._sessions.get(user_id)
-        return Session() if state is None else session.as_of(state, ts, request_id)

@@ -10,11 +10,12 @@ REFINEMENTS = {
     "satisfaction": "a stay is ranked among those of its length and surface; else it is a share of 18 s",
     "examination": "items below the lowest click count as far as such positions are looked at",
     "delays": "quick negatives weigh less, the more clicks are still to come",
+    "intent": "sessions tell of visits, interests by tag, what was passed over, and the path",
     "trust": "labels of users that behave like machines weigh less",
 }
 """What labels can be refined by, each by itself, and what it does."""
 
-LEARNED = frozenset(REFINEMENTS) - {"quick", "feedback"}
+LEARNED = frozenset(REFINEMENTS) - {"quick", "feedback", "intent"}
 """Those that go by what the stream has taught."""
 
 EVERYWHERE = "*"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from schemas.events import Item
 from schemas.labels import LabeledSlate
+from stream.intent import tags_in
 from stream.join_settings import JoinSettings
 from stream.logs import between, read_events
 from stream.prequential.observer import Observer
@@ -21,6 +22,6 @@ def read_labels(
         LogDirectoryError: naming file and line.
     """
     durations = {item.item_id: item.duration_ms for item in items if item.duration_ms is not None}
-    observer = Observer(durations.get, join)
+    observer = Observer(durations.get, join, tags_in(items))
     for event in between(read_events(directory), None, until_ts):
         yield from observer.observe(event)

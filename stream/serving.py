@@ -142,7 +142,7 @@ class Serving:
     def session(self, user_id: str, ts: int, query: str | None = None) -> Session:
         """What is known of the user before `ts`; a query of the request itself is the newest of all."""
         state = self._sessions(user_id)
-        session = Session() if state is None else as_of(state, ts)
+        session = Session() if state is None else as_of(state, ts, tags=self._assortment.tags)
         return session if query is None else msgspec.structs.replace(session, query=query)
 
     def _top(self) -> Sequence[str]:

@@ -8,14 +8,17 @@ settled keeps how it looked, and nothing else.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
 from schemas.events import Impression, Search, UserEvent
-from schemas.labels import Session, SessionItem
+from schemas.labels import Intent, Session, SessionItem
+from stream.intent import Leanings, Tags, intent, recent_interest, settle, show
 from stream.touches import (
     ACTIONS,
     COUNTERS,
+    TOUCH_MS,
     UNITS,
     UNKNOWN,
     Counts,
@@ -37,13 +40,13 @@ LIMIT = 200
 MARKS = 16
 """Marks kept per touched item; players send dwell as a heartbeat."""
 
-TOUCH_MS = 600_000
-"""What a user does with an item of a slate later than so after the first of it is another touch."""
-
 QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
 
 QUERY_CHARS = 256
+
+QUERIES = 4
+"""At most so many of the last searches are told of."""
 
 EXPIRY_MS = 90 * 86_400_000
 """Touches older than this are no longer shown."""
@@ -67,10 +70,15 @@ class SessionState(msgspec.Struct, gc=False):
     settled: list[Glance] = []
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(NAMES))
     settled_ts: int = 0
+    leanings: Leanings | None = None
 
 
 def fold(
-    state: SessionState, event: UserEvent, duration_ms: float | None = None, settle_before: int = 0
+    state: SessionState,
+    event: UserEvent,
+    duration_ms: float | None = None,
+    settle_before: int = 0,
+    tags: Tags | None = None,
 ) -> SessionState:
     """Fold one event into `state`, in place, and return it; folding an event again changes nothing.
 
@@ -79,11 +87,19 @@ def fold(
         event: of this user; events may come in any order.
         duration_ms: the length of a dwelt item, if known.
         settle_before: no moment before this event time will be asked for, nor an event of it read again.
+        tags: of an item, if intent is asked for.
     """
     if settle_before > state.settled_ts:
+        if state.leanings is not None and tags is not None:
+            _settle_leanings(state, state.leanings, settle_before, tags)
         state.settled_ts = settle_before
         _settle(state)
+    if (tags is None) != (state.leanings is None):  # the worker's settings have changed
+        state.leanings = None if tags is None else Leanings()
     if isinstance(event, Impression):
+        if state.leanings is not None and event.ts >= state.settled_ts:
+            items = [item.item_id for item in event.items]
+            show(state.leanings, event.ts, event.request_id, items, event.surface)
         _add_slate(state, (event.ts, event.request_id, len(event.items)))
     elif isinstance(event, Search):
         _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]))
@@ -93,10 +109,11 @@ def fold(
     return state
 
 
-def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Session:
+def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tags | None = None) -> Session:
     """Return what was known strictly before `ts`, leaving out touches of `request_id` itself.
 
-    Clocks differ: a click stamped before its own impression must not leak into its own label.
+    Clocks differ: a click stamped before its own impression must not leak into its own label. Intent is
+    told where `tags` are given, and only of moments that are not settled.
     """
     counts = list(state.counts)
     hidden = [one for one in state.touches if one.seen[0] >= ts or one.request_id == request_id]
@@ -112,7 +129,52 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None) -> Sessio
             break
         counts[IMPRESSIONS] -= slate[2]
     query = _query(state, counts, ts) if state.searches else None
-    return Session(recent=_recent(glances, ts), query=query, counters=_counters(counts))
+    told = Session(recent=_recent(glances, ts), query=query, counters=_counters(counts))
+    if tags is None or state.leanings is None or told == Session():
+        return told
+    after = _intent(state, state.leanings, counts, glances, ts, request_id, tags)
+    return msgspec.structs.replace(told, intent=after)
+
+
+def _intent(
+    state: SessionState,
+    leanings: Leanings,
+    counts: list[int],
+    glances: list[Glance],
+    ts: int,
+    request_id: str | None,
+    tags: Tags,
+) -> Intent:
+    """What the user is after, as of a moment with these counts and glances."""
+    others = [one for one in state.touches if one.request_id != request_id]
+    counts_at = partial(_counts_at, state, request_id)
+    told, before = intent(leanings, others, _times(state, others), counts_at, state.settled_ts, ts, tags)
+    searched = [query for at, _, query in state.searches if ts - QUERY_MS <= at < ts]
+    here = [] if before is None else [now - then for now, then in zip(counts, before, strict=True)]
+    return msgspec.structs.replace(
+        told,
+        counters=_counters(here) if here else {},
+        short=recent_interest(glances, ts, tags),
+        queries=searched[-QUERIES:],
+    )
+
+
+def _times(state: SessionState, touches: Iterable[Touch]) -> Iterable[int]:
+    """When the user did anything that is not settled, or was shown something."""
+    for one in touches:
+        yield from (mark[0] for mark in one.marks)
+    yield from (slate[0] for slate in state.slates)
+    yield from (search[0] for search in state.searches)
+
+
+def _counts_at(state: SessionState, request_id: str | None, ts: int) -> list[int]:
+    """The counters before a moment that is not settled, leaving out touches of `request_id`."""
+    counts = list(state.counts)
+    hidden = [one for one in state.touches if one.seen[0] >= ts or one.request_id == request_id]
+    _show_parts([], hidden, counts, ts, request_id)
+    counts[IMPRESSIONS] -= sum(number for at, _, number in state.slates if at >= ts)
+    counts[SEARCHES] -= sum(at >= ts for at, _, _ in state.searches)
+    return counts
 
 
 def _query(state: SessionState, counts: list[int], ts: int) -> str | None:
@@ -214,6 +276,12 @@ def _insert(state: SessionState, new: Touch) -> None:
     _add(state.counts, new.counts, 1)
     if len(touches) > LIMIT:
         _settle_first(state)
+
+
+def _settle_leanings(state: SessionState, leanings: Leanings, until: int, tags: Tags) -> None:
+    times = _times(state, state.touches)
+    counts_at = partial(_counts_at, state, None)
+    settle(leanings, state.touches, times, counts_at, state.settled_ts, until, tags)
 
 
 def _settle(state: SessionState) -> None:

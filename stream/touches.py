@@ -19,6 +19,9 @@ DWELL, CLICK, RATING, LIKE, DISLIKE = range(len(ACTIONS))
 COUNTERS = ("clicks", "dwells", "satisfied", "likes", "negatives")
 """What a touch adds to the counters of its user; satisfied by its satisfaction, in `UNITS`."""
 
+TOUCH_MS = 600_000
+"""What a user does with an item of a slate later than so after the first of it is another touch."""
+
 UNITS = 1_000
 """Satisfaction is kept in thousandths."""
 

@@ -229,10 +229,11 @@ def _label(
 ) -> None:
     """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
     view = SessionView(core.sessions)
+    durations, tags = core.assortment.duration, core.assortment.tags
     hearing = Hearing(core.clock())
     core.app.on_answer = lambda: hearing.answered(core.clock())
     labeller = Labeller(
-        partition=lambda: Partition(PartitionFold(core.settings.join, view, core.assortment.duration)),
+        partition=lambda: Partition(PartitionFold(core.settings.join, view, durations, tags)),
         sessions=core.sessions,
         evidence=core.evidence,
         outbox=core.outbox,

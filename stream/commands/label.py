@@ -17,6 +17,7 @@ from schemas.events import UserEvent
 from stream.commands.options import with_join
 from stream.folding import PartitionFold
 from stream.garbage import sparing_the_old
+from stream.intent import tags_in
 from stream.join_settings import JoinSettings
 from stream.label_plots import draw
 from stream.label_report import LabelReport
@@ -37,9 +38,10 @@ _EVERY_EVENTS = 5_000
 @with_join
 def label(directory: Path, out: Path, target: Path | None, pictures: Path | None, join: JoinSettings) -> None:
     """Write every label that the worker would make of a log; slates open at its end are closed there."""
-    durations = {item.item_id: item.duration_ms for item in read_items(directory)}.get
+    items = list(read_items(directory))
+    durations = {item.item_id: item.duration_ms for item in items}.get
     report = LabelReport(durations)
-    fold: PartitionFold[None] = PartitionFold(join, {}, durations)
+    fold: PartitionFold[None] = PartitionFold(join, {}, durations, tags_in(items))
     console, began = Console(), perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with sparing_the_old(), out.open("wb", buffering=1 << 20) as sink, _events(console, directory) as events:

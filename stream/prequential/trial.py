@@ -16,6 +16,7 @@ from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.events import Item, UserEvent
 from schemas.labels import LabeledSlate
+from stream.intent import tags_in
 from stream.join_settings import JoinSettings
 from stream.logs import between, count_events, read_events, read_items, split_ts
 from stream.prequential.exams import Answers, Examiner
@@ -55,7 +56,7 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     durations = {item.item_id: item.duration_ms for item in items}.get
     cut = split_ts(plan.log, plan.base_until)
     end = None if plan.until is None else split_ts(plan.log, plan.until)
-    observer, examiner = Observer(durations, plan.join), Examiner()
+    observer, examiner = Observer(durations, plan.join, tags_in(items)), Examiner()
     before = between(read_events(plan.log), None, cut)
     slates = warm_up(
         _counted(before, "warm up", count_events(plan.log, None, cut), progress), observer, examiner

@@ -24,6 +24,7 @@ RULES = Rules(refinements=frozenset(REFINEMENTS), autoplay=frozenset(), bounce_w
 JOIN = JoinSettings(window_ms=60_000, lateness_ms=LATENESS, windows={"home": 45_000}, rules=RULES)
 WORLD = world(n_users=3, n_items=12)
 DURATIONS = {item.item_id: item.duration_ms for item in WORLD.items}
+TAGS = {item.item_id: item.tags for item in WORLD.items}
 BUSY = Habits(click_delay=30_000, dwell_liked=20_000, between_slates=15_000)
 """Clicks often come after the next slate or the window's end."""
 
@@ -56,7 +57,7 @@ class Broker:
 
 
 def partition(sessions) -> PartitionFold[Message]:
-    return PartitionFold(JOIN, sessions, DURATIONS.get)
+    return PartitionFold(JOIN, sessions, DURATIONS.get, lambda item_id: TAGS.get(item_id, []))
 
 
 def run(fold: PartitionFold[Message], arrivals: list[Message], rng: random.Random) -> list[LabeledSlate]:
