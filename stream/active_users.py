@@ -3,15 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 from schemas.record import ID_BYTES
 
-MOST = 64
-"""Users refreshed after one swap: a micro-batch or two, so that a refresh never delays the next."""
-
 WAITING = 4_096
-"""Users whose last click no model has learned yet; the oldest gives way."""
+"""Users whose last click no model has learned yet, or whose turn has not come; the oldest gives way."""
 
 
 class LearnedFrom(NamedTuple):
@@ -28,12 +26,11 @@ class ActiveUsers:
     >>> active = ActiveUsers()
     >>> active.touch("a", LearnedFrom(ts=10, partition=0, offset=5))
     >>> active.touch("b", LearnedFrom(ts=11, partition=0, offset=6))
-    >>> active.learned({"0": 6}), active.learned({"0": 6}), active.learned({"0": 7})
+    >>> active.take({"0": 6}, 9), active.take({"0": 6}, 9), active.take({"0": 7}, 9)
     ([('a', 10)], [], [('b', 11)])
     """
 
-    def __init__(self, most: int = MOST, waiting: int = WAITING) -> None:
-        self._most = most
+    def __init__(self, waiting: int = WAITING) -> None:
         self._waiting = waiting
         self._users: OrderedDict[str, LearnedFrom] = OrderedDict()
 
@@ -48,20 +45,22 @@ class ActiveUsers:
         """Drop a user."""
         self._users.pop(user_id, None)
 
-    def learned(self, offsets: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Take out the users whose click a model has learned; the latest of them, newest first, with its ts.
+    def take(self, offsets: Mapping[str, int], most: int) -> list[tuple[str, int]]:
+        """Take out users whose click a model has learned, with its ts; the newest click first.
 
         Args:
             offsets: partition of `labels` → next offset to learn, as in the model's manifest.
+            most: how many at the most; the others keep waiting.
         """
-        known = [
+        learned = (
             (user_id, click.ts)
-            for user_id, click in self._users.items()
+            for user_id, click in reversed(self._users.items())
             if click.offset < offsets.get(str(click.partition), 0)
-        ]
-        for user_id, _ in known:
+        )
+        taken = list(islice(learned, most))
+        for user_id, _ in taken:
             del self._users[user_id]
-        return known[::-1][: self._most]
+        return taken
 
 
 def refresh_id(version: str, user_id: str) -> str:

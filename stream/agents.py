@@ -78,9 +78,9 @@ class Agents:
         again by whoever waits for it, and an answer that comes a restart later helps nobody.
         """
         slots = asyncio.Semaphore(ANSWERS_AT_ONCE)
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[Trace]] = set()
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[Trace]) -> None:
             tasks.discard(task)
             slots.release()
             if not task.cancelled() and task.exception() is not None:

@@ -33,9 +33,10 @@ class Answering:
             self._metrics.degraded.labels(answer.degraded).inc()
         return answer
 
-    async def send(self, request: RecommendationRequest, kind: str, trace: Trace) -> None:
-        """Recommend, and send the answer with the time of each hop before it."""
+    async def send(self, request: RecommendationRequest, kind: str, trace: Trace) -> Trace:
+        """Recommend, and send the answer with the time of each hop; returns them, this one included."""
         answer = await self.answer(request, kind)
         stamped = msgspec.structs.replace(trace, served=self._clock())
         key = request.user_id.encode()
         await self._outbox.send(RECOMMENDATIONS, key, encode(answer), {HEADER: encode(stamped)})
+        return stamped

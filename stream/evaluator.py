@@ -1,7 +1,7 @@
 """SHELL: live evaluation beside serving: score what was shown before its label is known, compare, emit."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -16,6 +16,9 @@ from stream.outbox import Outbox, Sent
 from stream.serving import AskScorer, Scorer, Serving
 
 ONLINE, FROZEN = "online", "frozen"
+
+AT_ONCE = 32
+"""Impressions scored together; an answer that is asked for meanwhile waits for so many at most."""
 
 WAITING = 512
 """Impressions that may wait for the scorer; more are counted and left out: labels are never slowed."""
@@ -33,7 +36,9 @@ class Evaluator:
         serving: Serving,
         outbox: Outbox,
         metrics: Metrics,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_begin` says whether the scorer has nothing more urgent to do."""
         self._scorer = scorer
         self._query = query
         self._click = click_column
@@ -42,7 +47,7 @@ class Evaluator:
         self._metrics = metrics
         self._live = LiveEvaluation((ONLINE, FROZEN))
         self._batcher: MicroBatcher[Any, dict[str, Predictions]] = MicroBatcher(
-            self._predict, executor, largest=WAITING, waiting=WAITING
+            self._predict, executor, largest=AT_ONCE, waiting=WAITING, may_begin=may_begin
         )
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -10,6 +10,10 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
+PAUSE_S = 0.005
+"""Between two looks at whether a batch may begin."""
+
+
 class QueueFull(Exception):
     """More callers are waiting than may wait."""
 
@@ -18,7 +22,8 @@ class MicroBatcher(Generic[Q, A]):
     """Gathers questions and answers them together, in an executor, at most `largest` at a time.
 
     There is no timer: a question that finds the executor idle leaves at once, and those that arrive
-    meanwhile make up the next batch. More than `waiting` questions are refused with `QueueFull`.
+    meanwhile make up the next batch. More than `waiting` questions are refused with `QueueFull`. No batch
+    begins while `may_begin` says no: what is more urgent goes first.
     """
 
     def __init__(
@@ -28,11 +33,13 @@ class MicroBatcher(Generic[Q, A]):
         *,
         largest: int = 32,
         waiting: int = 256,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
         self._answer = answer
         self._executor = executor
         self._largest = largest
         self._waiting = waiting
+        self._may_begin = may_begin
         self._queue: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -48,6 +55,8 @@ class MicroBatcher(Generic[Q, A]):
 
     async def _run(self) -> None:
         while self._queue:
+            while not self._may_begin():
+                await asyncio.sleep(PAUSE_S)
             batch = [self._queue.popleft() for _ in range(min(self._largest, len(self._queue)))]
             try:
                 answers = await asyncio.get_running_loop().run_in_executor(

@@ -1,7 +1,8 @@
 """SHELL: after a swap, new recommendations for the users whose clicks the new model has learned."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import cycle
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +17,12 @@ from stream.answering import Answering
 from stream.metrics import Metrics
 from stream.outbox import Sent
 
+AT_ONCE = 16
+"""Users refreshed together: enough to share one pass of the model, few enough to be soon answered."""
+
+MOST = 64
+"""Users refreshed after one swap, so that labelling and live evaluation get their share of the time."""
+
 
 class Served(NamedTuple):
     """A checkpoint that has just begun to serve, and when it was published (ms)."""
@@ -25,16 +32,16 @@ class Served(NamedTuple):
 
 
 class Refresher:
-    """One refresh at a time; of the swaps that come meanwhile, the newest is next."""
+    """The newest clicks first, a few users at a time; a newer swap takes over whoever still waits."""
 
-    def __init__(self, answering: Answering, metrics: Metrics, clock: Callable[[], int], k: int) -> None:
+    def __init__(self, answering: Answering, metrics: Metrics, k: int) -> None:
         self._answering = answering
         self._metrics = metrics
-        self._clock = clock
         self._k = k
         self._active = ActiveUsers()
         self._newest: Served | None = None
         self._swapped = asyncio.Event()
+        self.busy = False
 
     def on_event(self, event: UserEvent) -> None:
         """Events matter through the labels made of them."""
@@ -69,26 +76,30 @@ class Refresher:
             await self._swapped.wait()
             self._swapped.clear()
             if self._newest is not None:
+                self.busy = True
                 await self._refresh(self._newest)
+                self.busy = False
 
     async def _refresh(self, served: Served) -> None:
-        users = self._active.learned(served.manifest.offsets)
-        traces = [
-            msgspec.structs.replace(trace, published=served.published) for trace in served.manifest.learned
-        ]
-        requests = (self._request(served.manifest.version, *user) for user in users)
-        # Each answer carries another of the sampled clicks, so that the topic shows their distribution.
-        await asyncio.gather(
-            *(
-                self._answering.send(request, "refresh", traces[number % len(traces)] if traces else Trace())
-                for number, request in enumerate(requests)
-            )
-        )
-        if users:
-            for trace in traces:
-                self._metrics.observe_freshness(msgspec.structs.replace(trace, served=self._clock()))
+        manifest = served.manifest
+        traces = _traces(served)
+        for _ in range(0, MOST, AT_ONCE):
+            users = self._active.take(manifest.offsets, AT_ONCE)
+            requests = [self._request(manifest.version, *user) for user in users]
+            for trace in await asyncio.gather(
+                *(self._answering.send(request, "refresh", next(traces)) for request in requests)
+            ):
+                self._metrics.observe_freshness(trace)
+            if not users or self._swapped.is_set():
+                return
 
     def _request(self, version: str, user_id: str, ts: int) -> RecommendationRequest:
         return RecommendationRequest(
             request_id=refresh_id(version, user_id), user_id=user_id, ts=ts + 1, k=self._k
         )
+
+
+def _traces(served: Served) -> Iterator[Trace]:
+    """The sampled clicks in turn: each answer carries another, so that the topic shows their distribution."""
+    learned = served.manifest.learned or [Trace()]
+    return cycle([msgspec.structs.replace(trace, published=served.published) for trace in learned])

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -60,6 +61,12 @@ TICK_S = 1.0
 EMIT_S = 5.0
 """How often live metrics are sent."""
 
+SWITCH_S = 0.001
+"""How long the event loop may hold the interpreter while the scorer waits for it; Python's default is 5 ms.
+
+The scorer gives it up with every array operation, and a busy loop would make it wait as often.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -87,6 +94,7 @@ def load_scorer(settings: Settings) -> Scorer | None:
         log.warning("answering by popularity: %s", error)
         return None
     torch.set_num_threads(1)  # the event loop, the learner and the broker want a core as well
+    sys.setswitchinterval(SWITCH_S)
     return Scorer(base, TextEncoder(Path(settings.state_dir), base.text_encoder))
 
 
@@ -187,7 +195,7 @@ def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
         rng=np.random.default_rng(),  # two workers must not explore alike
     )
     answering = Answering(serving, core.outbox, core.metrics, core.clock)
-    refresher = Refresher(answering, core.metrics, core.clock, core.settings.refresh_k)
+    refresher = Refresher(answering, core.metrics, core.settings.refresh_k)
     checkpoints = None if scorer is None else _checkpoints(core, scorer, refresher)
     return _Scoring(serving=serving, answering=answering, refresher=refresher, checkpoints=checkpoints)
 
@@ -219,6 +227,7 @@ def _evaluator(core: _Core, scoring: _Scoring, scorer: Scorer) -> Evaluator:
         serving=scoring.serving,
         outbox=core.outbox,
         metrics=core.metrics,
+        may_begin=lambda: not scoring.refresher.busy,
     )
     core.app.timer(EMIT_S)(evaluator.emit)
     return evaluator

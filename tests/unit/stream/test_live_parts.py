@@ -1,6 +1,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ from stream.exploration import Greedy
 from stream.live_evaluation import LiveEvaluation
 from stream.metrics import Metrics
 from stream.outbox import Outbox
-from stream.refresher import Refresher, Served
+from stream.refresher import AT_ONCE, Refresher, Served
 from stream.serving import ScorerThread, Serving
 from tests.worker_fakes import FakeProducer, FakeScorer, Sent, manifest
 
@@ -68,7 +69,7 @@ class World:
             rng=np.random.default_rng(0),
         )
         answering = Answering(self.serving, self.outbox, self.metrics, lambda: now)
-        self.refresher = Refresher(answering, self.metrics, lambda: now, k=2)
+        self.refresher = Refresher(answering, self.metrics, k=2)
         self.executor = executor
 
     async def until(self, topic: str, count: int) -> list[Sent]:
@@ -110,13 +111,44 @@ def test_a_refresh_reaches_those_whose_click_was_learned_with_every_stamp(execut
     assert b'freshrank_freshness_seconds_sum{stage="total"} 4.0' in world.metrics.expose()
 
 
-def test_only_so_many_users_are_refreshed_and_the_most_recent_first():
-    active = ActiveUsers(most=2, waiting=3)
+def test_the_newest_clicks_are_answered_first_and_a_newer_version_takes_over_the_others(executor):
+    class Swapping(FakeScorer):
+        def answer(self, queries):
+            answered = super().answer(queries)
+            if self.version == "v1":
+                self.version = "v2"
+                world.refresher.on_swap(Served(manifest("v2", offsets={"0": 99}), published=None))
+            return answered
+
+    async def scenario() -> list[Sent]:
+        for number in range(2 * AT_ONCE):
+            clicked = msgspec.structs.replace(label("r", {"a": True}), user_id=f"u{number}")
+            world.refresher.on_label(clicked, await world.outbox.send(LABELS, b"u", b"{}"))
+        await asyncio.sleep(0)
+        world.refresher.on_swap(Served(manifest("v1", offsets={"0": 99}), published=None))
+        refreshing = asyncio.create_task(world.refresher.run())
+        sent = await world.until("recommendations", 2 * AT_ONCE)
+        await asyncio.sleep(0)
+        assert not world.refresher.busy
+        refreshing.cancel()
+        return sent
+
+    world = World(Swapping("b", version="v1"), executor)
+    answers = [decode(Recommendation, sent.value) for sent in asyncio.run(scenario())]
+    newest = [f"u{number}" for number in reversed(range(2 * AT_ONCE))]
+    assert [answer.user_id for answer in answers] == newest
+    assert [answer.request_id.split(":")[1] for answer in answers] == ["v1"] * AT_ONCE + ["v2"] * AT_ONCE
+
+
+def test_only_so_many_users_are_taken_and_the_most_recent_first():
+    active = ActiveUsers(waiting=3)
     for number, user in enumerate("abcd"):
         active.touch(user, LearnedFrom(number, 0, number))
     active.forget("c")
-    assert active.learned({"0": 100}) == [("d", 3), ("b", 1)]
-    assert active.learned({"0": 100}) == []
+    active.touch("e", LearnedFrom(4, 0, 100))
+    assert active.take({"0": 100}, 1) == [("d", 3)]
+    assert active.take({"0": 100}, 9) == [("b", 1)]
+    assert active.take({"0": 100}, 9) == []
 
 
 def test_the_id_of_a_refresh_is_always_an_id():

@@ -140,6 +140,20 @@ def test_too_many_questions_are_refused_and_the_others_answered(executor):
     assert all(isinstance(answer, QueueFull) for answer in answers[3:])
 
 
+def test_a_batch_begins_only_when_it_may(executor):
+    async def scenario() -> tuple[int, list[int]]:
+        batcher = MicroBatcher(
+            lambda numbers: [2 * n for n in numbers], executor, may_begin=lambda: bool(free)
+        )
+        asking = asyncio.create_task(batcher.ask(1))
+        done, _ = await asyncio.wait([asking], timeout=0.02)
+        free.append(True)
+        return len(done), [await asking]
+
+    free: list[bool] = []
+    assert asyncio.run(scenario()) == (0, [2])
+
+
 def test_an_error_reaches_every_caller_of_its_batch_and_no_other(executor):
     def half(numbers: list[int]) -> list[float]:
         return [1 / n for n in numbers]
