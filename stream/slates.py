@@ -141,19 +141,26 @@ def distinct(slate: Slate) -> Iterable[ShownItem]:
 
 
 def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates) -> None:
-    """Learn from a slate that nothing can change any more."""
-    shown, known = slate.impression, slate.engagements
-    plays = rules.plays(shown.surface)
-    clicks: list[tuple[ShownItem, int | None]] = []
-    for item in distinct(slate):
-        done = known.get(item.item_id)
-        clicked_ts = None if done is None else done.clicked_ts
-        clicks.append((item, None if clicked_ts is None else max(0, clicked_ts - shown.ts)))
-        if done is not None and done.dwell_ms is not None and (clicked_ts is not None or plays):
-            growing.fold_stay(done.dwell_ms, durations(item.item_id), shown.surface)
-    growing.fold_slate(shown.surface, clicks)
-    if "trust" in rules.refinements:
+    """Learn from a slate that nothing can change any more; only what a refinement asks for."""
+    surface, asked = slate.impression.surface, rules.refinements
+    if "satisfaction" in asked:
+        plays = rules.plays(surface)
+        for item in distinct(slate):
+            done = slate.engagements.get(item.item_id)
+            if done is not None and done.dwell_ms is not None and (done.clicked_ts is not None or plays):
+                growing.fold_stay(done.dwell_ms, durations(item.item_id), surface)
+    if "delays" in asked or "examination" in asked:
+        growing.fold_slate(surface, [(item, _delay_ms(slate, item)) for item in distinct(slate)])
+    if "trust" in asked:
         growing.fold_visit(_visit(slate, durations))
+
+
+def _delay_ms(slate: Slate, item: ShownItem) -> int | None:
+    """How long after the impression an item was first clicked."""
+    done = slate.engagements.get(item.item_id)
+    if done is None or done.clicked_ts is None:
+        return None
+    return max(0, done.clicked_ts - slate.impression.ts)
 
 
 def _visit(slate: Slate, durations: Durations) -> Visit:
