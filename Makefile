@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: setup demo test lint bench-label bench-delays kafka schemas lock clean bench-learner bench-crash test-faults bench-stream
+.PHONY: setup demo test lint bench-attack bench-label bench-delays kafka schemas lock clean bench-learner bench-crash test-faults bench-stream
 
 setup: $(READY)  ## .venv with the locked dependencies; again only when these have changed
 
@@ -39,6 +39,9 @@ bench-label: setup  ## exposures a second that one core labels
 
 bench-delays: setup  ## what early labels win back of waiting for the window → table, build/bench-delays.{json,png}
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.delays $(BENCH)
+
+bench-attack: setup  ## robots that push an item, with and without trust → table, build/bench-attack.{json,png}
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.attack $(BENCH)
 
 bench-stream: setup  ## the stream worker on Apache Kafka, against its bars; BENCH=--short
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.stream $(BENCH)

@@ -25,10 +25,10 @@ LOOPS = 20
 SKEW_MS = 2_000
 """By so much may a stay be longer than the time that has passed: clocks are read at different moments."""
 
-VETERAN_CLICKS = 5
+VETERAN_CLICKS = 10
 """From so many clicks on things other than their main item on, a user is no newcomer."""
 
-LOCKSTEP_USERS, LOCKSTEP_MS, LOCKSTEP_Z = 8, 3_600_000, 4.0
+LOCKSTEP_USERS, LOCKSTEP_MS, LOCKSTEP_Z = 5, 3_600_000, 4.0
 """So many newcomers in a span of time, and by so many standard deviations more clicks than others give."""
 
 VETERANS_VIEWS = 50
@@ -77,10 +77,9 @@ def is_impossible(dwell_ms: float, passed_ms: float, duration_ms: float | None) 
     return dwell_ms > passed_ms + SKEW_MS or bool(duration_ms and dwell_ms > LOOPS * duration_ms + SKEW_MS)
 
 
-def count(visits: Iterable[Visit], veterans: Collection[str]) -> dict[str, Behaviour]:
-    """Return what every user of these visits did, in the order of their first."""
+def count(visits: Iterable[Visit], together: Iterable[tuple[str, str]]) -> dict[str, Behaviour]:
+    """Return what every user did, in the order of their first visit; `together` is from `in_lockstep`."""
     found: defaultdict[str, Behaviour] = defaultdict(Behaviour)
-    visits = list(visits)
     for visit in visits:
         user = found[visit.user_id]
         counts = user.counts
@@ -97,7 +96,7 @@ def count(visits: Iterable[Visit], veterans: Collection[str]) -> dict[str, Behav
                 counts[HASTY] += ts - visit.ts < HASTY_MS
     for user in found.values():
         user.counts[HASTY] = min(user.counts[CLICKS], user.counts[HASTY] + hasty(user.times))
-    for user_id, item_id in in_lockstep(visits, veterans):
+    for user_id, item_id in together:
         found[user_id].counts[LOCKSTEP] += found[user_id].items[item_id]
     return dict(found)
 

@@ -45,9 +45,9 @@ class Estimates:
         """Return how much an item counts as a negative when it was not clicked by `elapsed_ms`."""
         return self.delays.weight(surface, elapsed_ms)
 
-    def trusted(self, user_id: str) -> float:
-        """Return how far a user is trusted to be a person."""
-        return self.trust.of(user_id)
+    def trusted(self, user_id: str, item_id: str) -> float:
+        """Return how far what a user does with an item is trusted to be what a person does."""
+        return self.trust.of(user_id, item_id)
 
     def snapshot(self) -> dict[str, Any]:
         """Return every part's snapshot by its name."""

@@ -140,7 +140,7 @@ class Labeler:
 
     def _hear(self, event: Feedback) -> list[LabeledSlate]:
         if event.request_id is None:
-            trust = trust_in(event.user_id, self._rules, self._evidence.at(event.ts))
+            trust = trust_in(event.user_id, event.item_id, self._rules, self._evidence.at(event.ts))
             return [label_feedback(event, self._session_of(event.user_id, event.ts, ""), trust)]
         of = event.event_id, event.request_id, event.item_id, event.kind, value(event)
         heappush(self._due, (event.ts, FEEDBACK, *of, event.user_id))

@@ -43,7 +43,7 @@ def final(
         elapsed_ms: how long after the impression it was first taken for a negative, if it is one.
         lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
             looked at what is above (the cascade of Craswell et al., WSDM 2008).
-        trust: in the user.
+        trust: in what the user does with it.
     """
     if known is None:
         seen = 1.0
@@ -102,9 +102,9 @@ def skipped(
     )
 
 
-def trust_in(user_id: str, rules: Rules, learned: Estimates) -> float:
-    """Return how far a user's outcomes are trusted."""
-    return learned.trusted(user_id) if "trust" in rules.refinements else 1.0
+def trust_in(user_id: str, item_id: str, rules: Rules, learned: Estimates) -> float:
+    """Return how far a user's outcome with an item is trusted."""
+    return learned.trusted(user_id, item_id) if "trust" in rules.refinements else 1.0
 
 
 def _negative_weight(rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> float:

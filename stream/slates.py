@@ -65,7 +65,7 @@ def tell_click(
     if shown is None or click.item_id in slate.told:
         return None
     slate.told.append(click.item_id)
-    trust = outcomes.trust_in(click.user_id, rules, learned)
+    trust = outcomes.trust_in(click.user_id, click.item_id, rules, learned)
     return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown, trust)])
 
 
@@ -106,9 +106,16 @@ def pass_over(
         return None
     slate.passed.update((item.item_id, ts) for item in above)
     slate.proofs += 1
-    trust = outcomes.trust_in(shown.user_id, rules, learned)
     negatives = [
-        outcomes.skipped(item, rules, learned, shown.surface, ts - shown.ts, trust=trust) for item in above
+        outcomes.skipped(
+            item,
+            rules,
+            learned,
+            shown.surface,
+            ts - shown.ts,
+            trust=outcomes.trust_in(shown.user_id, item.item_id, rules, learned),
+        )
+        for item in above
     ]
     return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
 
@@ -195,7 +202,7 @@ def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, l
         duration_ms,
         elapsed_ms,
         lowest=slate.lowest,
-        trust=outcomes.trust_in(slate.impression.user_id, rules, learned),
+        trust=outcomes.trust_in(slate.impression.user_id, shown.item_id, rules, learned),
     )
 
 

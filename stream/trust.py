@@ -7,7 +7,10 @@ evidence. It must be above the rule's own tolerance and above what is usual here
 the users exceed: a log that stamps every click at its impression, or a page whose impressions get lost, makes
 nobody a machine. How much a user does is no rule. Being odd, without a rule broken, costs at most `ODD`.
 
-Users are judged every `ROUND` visits, all together, not at every exposure; in between a visit is one append,
+An item that newcomers click in lockstep is besieged: for some hours it is learned from veterans alone, so
+that new accounts, each of which has done little as yet, gain nothing.
+
+Users are judged in rounds of visits, all together, not at every exposure; in between a visit is one append,
 and asking is a lookup among those who are not wholly trusted.
 """
 
@@ -31,11 +34,12 @@ from stream.behaviour import (
     Behaviour,
     Visit,
     count,
+    in_lockstep,
 )
 from stream.oddity import Oddity
 
-ROUND = 512
-"""Visits from one judgement to the next."""
+ROUND = 128
+"""Visits from one judgement to the next, or a quarter of the users known: it costs by their number."""
 
 USERS = 2_048
 """So many users are remembered; of more, first those go that are trusted, and were seen longest ago."""
@@ -57,6 +61,9 @@ ODD, ODD_ABOVE = 0.3, 0.95
 
 SCORED_EVERY = 8
 """Views, and half as many as a user has, from one look at their oddity to the next."""
+
+SIEGE_MS = 6 * 3_600_000
+"""So long after newcomers clicked it in lockstep is an item besieged."""
 
 FORGIVEN = 0.05
 """A suspicion below this is none: nearly all users are wholly trusted, and need not be written down."""
@@ -95,26 +102,31 @@ class Trust:
     >>> for n in range(2_048):
     ...     who, item_id = ("robot", "spam") if n % 8 == 0 else (f"user-{n % 50}", "abc"[n % 3])
     ...     trust.fold(Visit(who, n * 1_000, ["spam", "a", "b", "c"], [(item_id, n * 1_000 + 900)]))
-    >>> trust.of("robot"), trust.of("user-1"), trust.of("nobody")
+    >>> trust.of("robot", "a"), trust.of("user-1", "a"), trust.of("nobody", "a")
     (0.0, 1.0, 1.0)
     """
 
     def __init__(self) -> None:
         self._distrusted: dict[str, float] = {}
+        self._besieged: dict[str, int] = {}  # item id → the event time until which
+        self._veterans: set[str] = set()  # while anything is besieged
         self._visits: list[Visit] = []
         self._log: list[bytes] = []  # older visits of the round, encoded once
         self._logged = 0
         self._table = b""
+        self._known = 0
         self._oddity = Oddity(len(RULES))
 
-    def of(self, user_id: str) -> float:
-        """Return the trust in a user, in [0, 1]; 1 for a stranger."""
+    def of(self, user_id: str, item_id: str) -> float:
+        """Return the trust in what a user does with an item, in [0, 1]; 1 for most strangers."""
+        if self._besieged and item_id in self._besieged and user_id not in self._veterans:
+            return 0.0
         return self._distrusted.get(user_id, 1.0)
 
     def fold(self, visit: Visit) -> None:
         """Take one visit into account, when all of it is known."""
         self._visits.append(visit)
-        if self._logged + len(self._visits) >= ROUND:
+        if self._logged + len(self._visits) >= max(ROUND, self._known // 4):
             self._judge()
 
     def snapshot(self) -> dict[str, Any]:
@@ -122,17 +134,21 @@ class Trust:
         self._write_down()
         return {
             "distrusted": dict(self._distrusted),
+            "besieged": dict(self._besieged),
+            "veterans": sorted(self._veterans),
             "log": list(self._log),
             "logged": self._logged,
             "table": self._table,
+            "known": self._known,
             "oddity": self._oddity.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot."""
         self._distrusted = dict(state["distrusted"])
+        self._besieged, self._veterans = dict(state["besieged"]), set(state["veterans"])
         self._visits, self._log, self._logged = [], list(state["log"]), state["logged"]
-        self._table = state["table"]
+        self._table, self._known = state["table"], state["known"]
         self._oddity.restore(state["oddity"])
 
     def _write_down(self) -> None:
@@ -146,16 +162,24 @@ class Trust:
         visits = [visit for raw in self._log for visit in _log.decode(raw)] + self._visits
         self._visits, self._log, self._logged = [], [], 0
         users = Users(self._table)
-        users.add(count(visits, users.veterans(self._distrusted)), max(visit.ts for visit in visits))
+        now_ms = max(visit.ts for visit in visits)
+        together = in_lockstep(visits, users.veterans(self._distrusted))
+        users.add(count(visits, together), now_ms)
         shares = users.shares()
         self._score(users, shares)
         trust = judge(users.rows, shares)
-        self._table = users.keep(trust)
+        self._table, self._known = users.keep(trust), min(USERS, len(users.ids))
         self._distrusted = {
             user_id: round(float(one), 4)
             for user_id, one in zip(users.ids, trust, strict=True)
             if one < 1 - FORGIVEN
         }
+        self._besiege({item_id for _, item_id in together}, now_ms)
+        self._veterans = users.veterans(self._distrusted) if self._besieged else set()
+
+    def _besiege(self, item_ids: set[str], now_ms: int) -> None:
+        self._besieged |= dict.fromkeys(sorted(item_ids), now_ms + SIEGE_MS)
+        self._besieged = {item_id: until for item_id, until in self._besieged.items() if until > now_ms}
 
     def _score(self, users: "Users", shares: NDArray[np.float64]) -> None:
         rows = users.rows

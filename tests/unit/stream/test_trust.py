@@ -61,15 +61,15 @@ def after(visits: list[Visit]) -> Trust:
 @pytest.mark.parametrize("rule", ["stray", "impossible", "hasty", "devoted", "greedy"])
 def test_who_breaks_a_rule_is_not_trusted_and_the_others_are(rule):
     trust = after(crowd(4 * ROUND, seed=1, rule=rule))
-    assert trust.of("robot") < 0.1
-    assert min(trust.of(f"person-{n}") for n in range(60)) > 0.6
+    assert trust.of("robot", "a") < 0.1
+    assert min(trust.of(f"person-{n}", "a") for n in range(60)) > 0.6
 
 
 def test_people_are_trusted_the_heavy_ones_too():
     visits = crowd(6 * ROUND, seed=2)
     heavy = [person(np.random.default_rng(at), 999, at * 10_000 + 1) for at in range(0, 6 * ROUND, 3)]
     trust = after(sorted(visits + heavy, key=lambda visit: visit.ts))
-    trusted = [trust.of(f"person-{n}") for n in [*range(60), 999]]
+    trusted = [trust.of(f"person-{n}", "a") for n in [*range(60), 999]]
     assert min(trusted) > 0.6 and sum(one == 1 for one in trusted) >= 55
 
 
@@ -79,30 +79,30 @@ def test_what_everybody_does_makes_nobody_a_machine():
         msgspec.structs.replace(v, clicks=[(i, v.ts) for i, _ in v.clicks], impossible=v.stays)
         for v in crowd(4 * ROUND, seed=3)
     ]
-    assert min(after(stamped).of(f"person-{n}") for n in range(60)) > 0.6
+    assert min(after(stamped).of(f"person-{n}", "a") for n in range(60)) > 0.6
 
 
-def test_newcomers_who_click_one_item_together_are_not_trusted():
+def test_an_item_that_newcomers_click_together_is_learned_from_veterans_alone():
     rng = np.random.default_rng(4)
     visits = crowd(2 * ROUND, seed=4)
     at = visits[-1].ts
     for n in range(4 * ROUND):
         ts = at + n * 10_000
-        if n % 20:
+        if n % 8:
             visits.append(person(rng, int(rng.integers(60)), ts))
         else:
             shown = ["item-0", *person(rng, 0, ts).shown[1:]]
             clicks = [("item-0", ts + 4_000), (shown[1], ts + 9_000)][: 1 + (n % 3 == 0)]
-            visits.append(Visit(f"robot-{n // 20 % 15}", ts, shown, clicks, 0, 0))
+            visits.append(Visit(f"robot-{n // 8 % 15}", ts, shown, clicks, 0, 0))
     trust = after(visits)
-    robots = [trust.of(f"robot-{n}") for n in range(15)]
-    assert np.median(robots) < 0.3
-    assert min(trust.of(f"person-{n}") for n in range(60)) > 0.6
+    assert trust.of("robot-0", "item-0") == trust.of("stranger", "item-0") == 0
+    assert trust.of("person-0", "item-0") > 0.6
+    assert min(trust.of(f"person-{n}", "a") for n in range(60)) > 0.6
 
 
 def test_little_evidence_is_weak_evidence():
     trust = after([Visit("robot", 0), Visit("robot", 1), *crowd(2 * ROUND, seed=5)])
-    assert trust.of("robot") > 0.5
+    assert trust.of("robot", "a") > 0.5
 
 
 def test_resuming_equals_running_through():
@@ -121,14 +121,14 @@ def test_resuming_equals_running_through():
 def test_users_are_bounded_and_the_distrusted_stay():
     strangers = [Visit(f"stranger-{n}", 10_000_000 + n, ["a"]) for n in range(USERS + ROUND)]
     trust = after([*crowd(2 * ROUND, seed=7, rule="devoted"), *strangers])
-    assert trust.of("robot") < 0.1
+    assert trust.of("robot", "a") < 0.1
     assert len(module.Users(trust.snapshot()["table"]).ids) == USERS
 
 
 def test_who_was_not_seen_for_a_week_is_forgotten():
     late = [msgspec.structs.replace(v, ts=v.ts + 8 * 86_400_000) for v in crowd(ROUND, seed=8)]
     trust = after([*crowd(2 * ROUND, seed=8, rule="devoted"), *late, *late])
-    assert trust.of("robot") == STRANGER
+    assert trust.of("robot", "a") == STRANGER
 
 
 def test_oddity_alone_costs_little():
@@ -191,7 +191,7 @@ def test_the_trust_in_a_user_is_on_every_outcome():
         events.append(click(f"r{at}", at * step + 5_000, item_id, user_id))
     _, labels, _ = fold_of(events)
     last = {label.user_id: label for label in labels}
-    assert {outcome.trust for outcome in last["robot"].outcomes} == {0.0}
+    assert max(outcome.trust for outcome in last["robot"].outcomes) < 0.3
     assert {outcome.trust for outcome in last["person-1"].outcomes} == {1.0}
 
 
