@@ -60,8 +60,10 @@ class Site:
     def settle(self, worker: Worker) -> dict[LabelKey, LabeledSlate]:
         """Wait until every label that is due was sent, compare them all, and return them."""
         due = labels_due(self.settings, self.settings.join)
-        eventually(lambda: due.keys() <= labels_sent(self.settings).keys(), worker, "every label")
-        sent = labels_sent(self.settings)
+        deadline = time.monotonic() + PATIENCE_S
+        while due.keys() - (sent := labels_sent(self.settings)).keys() and time.monotonic() < deadline:
+            assert worker.is_alive(), worker.tail()
+            time.sleep(LOOK_S)
         assert_same(sent, due)
         return sent
 
