@@ -5,31 +5,42 @@ from typing import Final
 DEAF_MS: Final = 3_000
 """A broker with nothing to tell answers every second; one that does not answer for so long is not there."""
 
+REGAIN_MS: Final = 10_000
+"""How long producers take, once it is back, to send what they held: topic by topic, in no common order."""
+
 
 class Hearing:
     """A clock that stands still where a broker did not answer.
 
-    What users did meanwhile is still on its way: a slate that closed by the wall clock during an outage
-    would close without it.
+    What users did meanwhile is still on its way: a slate that closed by the wall clock during an outage, or
+    by the first topic that catches up after it, would close without the others.
 
     >>> hearing = Hearing(now_ms=0)
     >>> for answer in (1_000, 2_000, 32_000, 33_000):
     ...     hearing.answered(answer)
-    >>> hearing.now()
-    3000
+    >>> hearing.now(), hearing.is_steady()
+    (3000, False)
     """
 
     def __init__(self, now_ms: int) -> None:
         self._last_ms = now_ms
         self._lost_ms = 0
+        self._steady_ms = 0
+        self._begun = False
 
     def answered(self, now_ms: int) -> None:
         """Take notice that the broker answered at this wall time."""
         silence = now_ms - self._last_ms
-        if silence > DEAF_MS:
+        if silence > DEAF_MS and self._begun:
             self._lost_ms += silence
+            self._steady_ms = now_ms + REGAIN_MS
         self._last_ms = now_ms
+        self._begun = True
 
     def now(self) -> int:
         """The time of the last answer, in ms, less all the time without one."""
         return self._last_ms - self._lost_ms
+
+    def is_steady(self) -> bool:
+        """Whether what was held back during the last outage has had its time to arrive."""
+        return self._last_ms >= self._steady_ms

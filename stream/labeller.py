@@ -11,6 +11,7 @@ from schemas.labels import LabeledSlate
 from schemas.topics import LABELS, USER_EVENTS
 from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
+from stream.hearing import Hearing
 from stream.inbound import Fetched, Inbound, inbound
 from stream.listener import Listener
 from stream.metrics import Metrics
@@ -58,7 +59,7 @@ class Labeller:
         progress: Progress,
         metrics: Metrics,
         clock: Callable[[], int],
-        stream_time: Callable[[], int],
+        hearing: Hearing,
         listeners: Sequence[Listener] = (),
         prefix: str = "",
         may_begin: Callable[[], bool] = lambda: True,
@@ -76,7 +77,7 @@ class Labeller:
         self._progress = progress
         self._metrics = metrics
         self._clock = clock
-        self._stream_time = stream_time
+        self._hearing = hearing
         self._listeners = listeners
         self._partitions: dict[int, Partition] = {}
         self._behind: dict[int, dict[str, int | None]] = {}
@@ -145,7 +146,7 @@ class Labeller:
             self._partitions[number] = self._begin(number)
         told: list[Told] = []
         refused: list[tuple[Inbound, InvalidRecord]] = []
-        partition, now = self._partitions[number], self._stream_time()
+        partition, now = self._partitions[number], self._hearing.now()
         for message in messages:
             try:
                 event = read_event(message)
@@ -177,8 +178,10 @@ class Labeller:
         """What time has made final in a partition, as far as its topics were read."""
         behind = self._progress.behind(number, {topic: partition.position(topic) for topic in TOPICS})
         self._behind[number] = behind
+        if not self._hearing.is_steady():
+            return []
         unread = [topic for topic, messages in behind.items() if messages is None or messages > 0]
-        return [Told(label, None) for label in partition.advance(self._stream_time(), unread)]
+        return [Told(label, None) for label in partition.advance(self._hearing.now(), unread)]
 
     async def _durable(self, partitions: Mapping[int, Partition]) -> dict[tuple[str, int], int]:
         """Write sessions and evidence; returns the offsets to commit once all that has arrived."""

@@ -250,7 +250,7 @@ def _label(
         progress=core.progress,
         metrics=core.metrics,
         clock=core.clock,
-        stream_time=hearing.now,
+        hearing=hearing,
         listeners=listeners,
         prefix=core.settings.prefix,
         may_begin=may_begin.is_set,

@@ -8,6 +8,7 @@ from schemas.labels import LabeledSlate
 from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
 from stream.folding import PartitionFold
+from stream.hearing import Hearing
 from stream.inbound import Inbound
 from stream.join_settings import JoinSettings, Rules
 from stream.labeller import LEAD_MS, STALLED_MS, Labeller
@@ -38,7 +39,8 @@ class World:
 
     def __init__(self, slow: bool = False) -> None:
         self.now = 10_000
-        self.outage = 0
+        self.hearing = Hearing(self.now)
+        self.hearing.answered(self.now)
         self.producer = FakeProducer(slow)
         self.progress = FakeProgress()
         self.table = FakeTable()
@@ -57,10 +59,16 @@ class World:
             progress=self.progress,  # type: ignore[arg-type]
             metrics=metrics,
             clock=lambda: self.now,
-            stream_time=lambda: self.now - self.outage,
+            hearing=self.hearing,
             listeners=[self.bystander],
             prefix="p.",
         )
+
+    def hear(self, *pauses_ms: int) -> None:
+        """Let the broker answer after each of these pauses."""
+        for pause in pauses_ms:
+            self.now += pause
+            self.hearing.answered(self.now)
 
     async def take(self, *messages: Inbound) -> None:
         """Hand over messages of one topic."""
@@ -107,7 +115,7 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
         await world.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
         await world.labeller.advance()
         assert world.progress.committed == {("impressions", 0): 4, ("clicks", 0): 9}
-        world.now += 2 * JOIN.horizon_ms
+        world.hear(*[1_000] * (2 * JOIN.horizon_ms // 1_000))
         await world.labeller.advance()
 
     world = World()
@@ -123,8 +131,9 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
 def test_a_slate_stays_open_while_the_broker_is_away():
     async def scenario(world: World) -> None:
         await world.take(inbound("impressions", shown(1_000), timestamp=1_000))
-        world.now += 2 * JOIN.horizon_ms
-        world.outage = 2 * JOIN.horizon_ms
+        world.hear(2 * JOIN.horizon_ms)
+        await world.labeller.advance()
+        world.hear(*[1_000] * (JOIN.window_ms // 1_000))  # it is back: others send what they held
         await world.labeller.advance()
         await world.take(inbound("clicks", clicked(1_100), timestamp=1_100))
 
