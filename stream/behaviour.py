@@ -97,7 +97,8 @@ def count(visits: Iterable[Visit], together: Iterable[tuple[str, str]]) -> dict[
     for user in found.values():
         user.counts[HASTY] = min(user.counts[CLICKS], user.counts[HASTY] + hasty(user.times))
     for user_id, item_id in together:
-        found[user_id].counts[LOCKSTEP] += found[user_id].items[item_id]
+        if user_id in found:
+            found[user_id].counts[LOCKSTEP] += found[user_id].items.get(item_id, 0)
     return dict(found)
 
 

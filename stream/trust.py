@@ -38,8 +38,11 @@ from stream.behaviour import (
 )
 from stream.oddity import Oddity
 
-ROUND = 128
+ROUND = 64
 """Visits from one judgement to the next, or a quarter of the users known: it costs by their number."""
+
+PAST = 3
+"""So many rounds before it are looked at together with a round, for users in lockstep."""
 
 USERS = 2_048
 """So many users are remembered; of more, first those go that are trusted, and were seen longest ago."""
@@ -113,6 +116,7 @@ class Trust:
         self._visits: list[Visit] = []
         self._log: list[bytes] = []  # older visits of the round, encoded once
         self._logged = 0
+        self._past: list[bytes] = []  # the rounds before: lockstep can be slower than a round
         self._table = b""
         self._known = 0
         self._oddity = Oddity(len(RULES))
@@ -138,6 +142,7 @@ class Trust:
             "veterans": sorted(self._veterans),
             "log": list(self._log),
             "logged": self._logged,
+            "past": list(self._past),
             "table": self._table,
             "known": self._known,
             "oddity": self._oddity.snapshot(),
@@ -148,6 +153,7 @@ class Trust:
         self._distrusted = dict(state["distrusted"])
         self._besieged, self._veterans = dict(state["besieged"]), set(state["veterans"])
         self._visits, self._log, self._logged = [], list(state["log"]), state["logged"]
+        self._past = list(state["past"])
         self._table, self._known = state["table"], state["known"]
         self._oddity.restore(state["oddity"])
 
@@ -159,11 +165,15 @@ class Trust:
 
     def _judge(self) -> None:
         """End the round: count what users did, fade what they did before, and judge all that are known."""
-        visits = [visit for raw in self._log for visit in _log.decode(raw)] + self._visits
-        self._visits, self._log, self._logged = [], [], 0
+        self._write_down()
+        visits, past = (
+            [visit for raw in log for visit in _log.decode(raw)] for log in (self._log, self._past)
+        )
+        self._past = [*self._past, msgspec.msgpack.encode(visits)][-PAST:]
+        self._log, self._logged = [], 0
         users = Users(self._table)
         now_ms = max(visit.ts for visit in visits)
-        together = in_lockstep(visits, users.veterans(self._distrusted))
+        together = in_lockstep(past + visits, users.veterans(self._distrusted))
         users.add(count(visits, together), now_ms)
         shares = users.shares()
         self._score(users, shares)

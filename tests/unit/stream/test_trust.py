@@ -10,11 +10,13 @@ from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings, Rules
-from stream.trust import ROUND, USERS, Trust, judge
+from stream.trust import USERS, Trust, judge
 from tests.makers import click, dwell, impression
 
 ITEMS = [f"item-{n}" for n in range(40)]
 MINUTE = 60_000
+ROUND = 512
+"""Visits: several rounds of judgement."""
 STRANGER = 1.0
 
 
