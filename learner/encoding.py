@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from learner.affinities import LIKED, Affinities, Near
 from learner.catalogue import Catalogue
 from learner.counters import Counters
-from learner.features import features
+from learner.features import Standing, features
 from learner.match import matches
 from learner.query import Query
 from learner.rows import Vocabulary
@@ -84,10 +84,28 @@ class Encoder:
 
         `others` are rows of more candidates, behind the query's own.
         """
+        rows = np.concatenate([self._vocabulary.items.rows(query.candidates, admit), others])
+        return self._encode(query, rows, query_vector, admit)
+
+    def encode_many(self, queries: Sequence[Query], query_vectors: Sequence[Floats | None]) -> list[Encoded]:
+        """Encode queries for scoring, as `encode` does; what they share is worked out once."""
+        rows = [self._vocabulary.items.rows(query.candidates) for query in queries]
+        standing = Standing(self._catalogue, self._counters, np.concatenate([NO_ROWS, *rows]))
+        return [
+            self._encode(*one, standing=standing) for one in zip(queries, rows, query_vectors, strict=True)
+        ]
+
+    def _encode(
+        self,
+        query: Query,
+        rows: Ints,
+        query_vector: Floats | None,
+        admit: bool = False,
+        standing: Standing | None = None,
+    ) -> Encoded:
         index = self._vocabulary
         recent = query.session.recent[-self.length :]
         lately = self.lately(query.session, admit)
-        rows = np.concatenate([index.items.rows(query.candidates, admit), others])
         context = self.context(query.surface, admit)
         return Encoded(
             user=(index.users.admit if admit else index.users.lookup)(query.user_id),
@@ -98,13 +116,23 @@ class Encoder:
             satisfactions=_fifths(lately.satisfaction),
             ages=_age_buckets(np.array([item.age_s for item in recent])),
             rows=rows,
-            features=self._features(query, lately, context, rows),
+            features=self._features(query, lately, context, rows, standing),
         )
 
-    def _features(self, query: Query, lately: Lately, context: int, rows: Ints) -> Floats:
+    def _features(
+        self, query: Query, lately: Lately, context: int, rows: Ints, standing: Standing | None
+    ) -> Floats:
         touched, satisfaction = lately.rows, lately.satisfaction
         fast = features(
-            query.session, satisfaction, query.ts, context, touched, rows, self._catalogue, self._counters
+            query.session,
+            satisfaction,
+            query.ts,
+            context,
+            touched,
+            rows,
+            self._catalogue,
+            self._counters,
+            standing,
         )
         if self._affinities is None:
             return fast

@@ -23,6 +23,12 @@ FEATURES = USER + 2 + ITEM + MATCH
 _STRENGTH = 3.0
 """Pseudo-observations that hold a user's rates at the average."""
 
+_BEFORE_AGE = RATES * (2 + KEY_SLOTS) + 1
+"""Of the columns that are an item's own, those before its age."""
+
+_FEW = 32
+"""Up to so many candidates are compared with each touched item; of more, slots are looked up in a table."""
+
 _LATELY_S = 43_200.0
 _FADING = np.array([[0.8], [0.95]]) ** np.arange(63, -1, -1)  # [2, 64]: what came last counts most
 _LIKE_LENGTH = 0.4
@@ -38,15 +44,17 @@ def features(
     rows: Ints,
     catalogue: Catalogue,
     counters: Counters,
+    standing: "Standing | None" = None,
 ) -> Floats:
     """All features of candidates `rows` [n], float32 [n, F].
 
     `touched` [l] are the rows of the session's items, `satisfaction` [l] how they pleased, −1 unknown.
+    `standing` knows of the candidates what does not depend on the query, where it was worked out before.
     """
     shared = np.concatenate([user_features(session, satisfaction, counters.totals), clock(ts)])
     parts = [
         np.broadcast_to(shared, (len(rows), len(shared))),
-        item_features(catalogue, counters, context, rows, ts),
+        item_features(catalogue, counters, context, rows, ts, standing),
         match_features(catalogue, touched, satisfaction, rows),
     ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
@@ -108,22 +116,54 @@ def clock(ts: int) -> Floats:
     return np.array([np.sin(angle), np.cos(angle)], np.float32)
 
 
-def item_features(catalogue: Catalogue, counters: Counters, context: int, rows: Ints, ts: int) -> Floats:
+def item_features(
+    catalogue: Catalogue,
+    counters: Counters,
+    context: int,
+    rows: Ints,
+    ts: int,
+    standing: "Standing | None" = None,
+) -> Floats:
     """Rates of the context, the items and their attributes; duration, age, numbers; float32 [n, ITEM].
 
     Tags are averaged, since they have no order; every attribute key has columns of its own.
     """
-    slots = catalogue.attributes[rows]
-    numbers = {"contexts": np.full((len(rows), 1), context), "items": rows[:, None], "attributes": slots}
-    rates = counters.rates(numbers)  # [n, 2 + SLOTS, RATES]
-    tagged = (slots[:, :TAG_SLOTS] > 0).sum(1, keepdims=True)
-    tags = rates[:, 2 : 2 + TAG_SLOTS].sum(1) / np.maximum(tagged, 1)
+    if standing is None:
+        slots = catalogue.attributes[rows]
+        numbers = {"contexts": np.full((len(rows), 1), context), "items": rows[:, None], "attributes": slots}
+        rates = counters.rates(numbers)  # [n, 2 + SLOTS, RATES]
+        here, own = rates[:, 0], _own(catalogue, rows, slots, rates[:, 1:])
+    else:
+        here = np.broadcast_to(counters.rates({"contexts": np.array([[context]])})[0], (len(rows), RATES))
+        own = standing.of(rows)
     created = catalogue.created_ts[rows]
     age = np.where(created > 0, np.log1p(np.maximum(ts - created, 0) / 86_400_000), 0.0)
-    item = np.stack([catalogue.log_duration[rows], age, catalogue.known[rows]], 1)
-    own = np.concatenate([rates[:, :2], rates[:, 2 + TAG_SLOTS :]], axis=1)
-    parts = [own.reshape(len(rows), -1), tags, item, catalogue.numbers[rows]]
+    parts = [here, own[:, :_BEFORE_AGE], age[:, None], own[:, _BEFORE_AGE:]]
     return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def _own(catalogue: Catalogue, rows: Ints, slots: Ints, rates: Floats) -> Floats:
+    """What of the features is the items' own, from rates [n, 1 + SLOTS, RATES] of them and their slots."""
+    tagged = (slots[:, :TAG_SLOTS] > 0).sum(1, keepdims=True)
+    tags = rates[:, 1 : 1 + TAG_SLOTS].sum(1) / np.maximum(tagged, 1)
+    keys = rates[:, 1 + TAG_SLOTS :].reshape(len(rows), KEY_SLOTS * RATES)
+    item = [rates[:, 0], keys, tags, catalogue.log_duration[rows, None], catalogue.known[rows, None]]
+    return np.concatenate([*item, catalogue.numbers[rows]], axis=1, dtype=np.float32)
+
+
+class Standing:
+    """What counts and catalogue say of some items, whoever asks: worked out once for many queries."""
+
+    def __init__(self, catalogue: Catalogue, counters: Counters, rows: Ints) -> None:
+        """`rows`, in any order and with repetitions, are all that `of` may be asked for."""
+        self._rows = np.unique(rows)
+        slots = catalogue.attributes[self._rows]
+        rates = counters.rates({"items": self._rows[:, None], "attributes": slots})
+        self._own = _own(catalogue, self._rows, slots, rates)
+
+    def of(self, rows: Ints) -> Floats:
+        """Features of items, float32 [n, ITEM − RATES − 1]: those of the context and the age left out."""
+        return self._own[np.searchsorted(self._rows, rows)]
 
 
 def match_features(catalogue: Catalogue, touched: Ints, satisfaction: Floats, rows: Ints) -> Floats:
@@ -135,11 +175,9 @@ def match_features(catalogue: Catalogue, touched: Ints, satisfaction: Floats, ro
     """
     if not len(touched):
         return np.zeros((len(rows), MATCH), np.float32)
-    slots, seen = catalogue.attributes[rows][:, None], catalogue.attributes[touched][None]
-    tags, seen_tags = slots[:, :, :TAG_SLOTS, None], seen[:, :, None, :TAG_SLOTS]
-    shared = ((tags == seen_tags) & (tags > 0)).any((2, 3))  # [n, l]
-    keys = slots[:, :, TAG_SLOTS:]
-    same_key = ((keys == seen[:, :, TAG_SLOTS:]) & (keys > 0)).sum(1)  # [n, KEY_SLOTS]
+    slots, seen = catalogue.attributes[rows], catalogue.attributes[touched]
+    shared = _shared_tags(slots[:, :TAG_SLOTS], seen[:, :TAG_SLOTS])
+    same_key = _same_keys(slots[:, TAG_SLOTS:], seen[:, TAG_SLOTS:])
     known = satisfaction >= 0
     usual = satisfaction[known].sum() / max(known.sum(), 1)
     liking = np.where(known, satisfaction - usual, 0.0).astype(np.float32)
@@ -155,3 +193,27 @@ def match_features(catalogue: Catalogue, touched: Ints, satisfaction: Floats, ro
         np.log1p(alike.sum(1)),
     ]
     return np.concatenate([np.stack(columns, 1), np.log1p(same_key)], axis=1, dtype=np.float32)
+
+
+def _shared_tags(tags: Ints, seen: Ints) -> NDArray[np.bool_]:
+    """Whether a candidate [n, TAG_SLOTS] shares a tag with a touched item [l, TAG_SLOTS]: [n, l]."""
+    if len(tags) <= _FEW:
+        each, with_each = tags[:, None, :, None], seen[None, :, None, :]
+        return np.asarray(((each == with_each) & (each > 0)).any((2, 3)))
+    has = np.zeros((int(max(tags.max(initial=0), seen.max())) + 1, len(seen)), np.bool_)
+    has[seen, np.arange(len(seen))[:, None]] = True
+    has[0] = False
+    return np.asarray(has[tags].any(1))
+
+
+def _same_keys(keys: Ints, seen: Ints) -> NDArray[np.int64]:
+    """How many of the touched items [l, KEY_SLOTS] share a candidate's value of each key: [n, KEY_SLOTS]."""
+    if len(keys) <= _FEW:
+        same: NDArray[np.int64] = ((keys[:, None] == seen[None]) & (keys[:, None] > 0)).sum(1)
+        return same
+    slots = np.arange(KEY_SLOTS)
+    counts = np.zeros((int(max(keys.max(initial=0), seen.max())) + 1, KEY_SLOTS), np.int64)
+    np.add.at(counts, (seen, np.broadcast_to(slots, seen.shape)), 1)
+    counts[0] = 0
+    found: NDArray[np.int64] = counts[keys, slots]
+    return found

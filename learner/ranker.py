@@ -17,6 +17,9 @@ from learner.query import TASKS
 
 MAX_POSITIONS = 64
 
+_SPARSE = 8
+"""With more users × items than so many times the pairs, affinities are worked out pair by pair."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RankerSettings:
@@ -123,14 +126,23 @@ class Heads(nn.Module):
     def forward(self, u: Tensor, v: Tensor, batch: Batch) -> Tensor:
         """User states [B, d], item vectors [U, d] → logits [M, K], position left out."""
         pairs_u, pairs_v = u[batch.pair_slate], v[batch.pair_item]
-        projected = self.project(u).view(len(u), len(TASKS), self.width)[batch.pair_slate]
-        affinity = (projected * pairs_v.unsqueeze(1)).sum(-1) / self.width**0.5
+        affinity = self._affinity(u, v, pairs_v, batch) / self.width**0.5
         bias = self.items(batch.item_rows) + self.attributes(batch.item_attributes).sum(1)
         context = self.users(batch.users) + self.contexts(batch.contexts)
         deep = torch.cat([self.normal(batch.features), pairs_u * pairs_v], -1)
         deep = self.out(self.dropout(functional.silu(self.hidden(deep))))
         logits: Tensor = affinity + bias[batch.pair_item] + context[batch.pair_slate] + deep + self.intercept
         return logits
+
+    def _affinity(self, u: Tensor, v: Tensor, pairs_v: Tensor, batch: Batch) -> Tensor:
+        """⟨H_k u, v⟩ of every pair, [M, K]."""
+        projected = self.project(u).view(len(u), len(TASKS), self.width)
+        if len(u) * len(v) > _SPARSE * len(pairs_v):
+            one_by_one: Tensor = (projected[batch.pair_slate] * pairs_v.unsqueeze(1)).sum(-1)
+            return one_by_one
+        # Most users are paired with most items: one product of all is cheaper than M vectors of each kind.
+        every: Tensor = projected.flatten(0, 1) @ v.T
+        return every.view(len(u), len(TASKS), len(v))[batch.pair_slate, :, batch.pair_item]
 
 
 class FeatureNorm(nn.Module):

@@ -1,6 +1,7 @@
 """PURE: ids → rows of a bounded table. Row 0 stands for every id without a row of its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,8 @@ class RowIndex:
 
     def rows(self, keys: Sequence[str], admit: bool = False) -> NDArray[np.int32]:
         """Rows of many ids, int32 [n]."""
-        of = self.admit if admit else self.lookup
-        return np.fromiter(map(of, keys), dtype=np.int32, count=len(keys))
+        found = map(self.admit, keys) if admit else map(self._rows.get, keys, repeat(UNKNOWN))
+        return np.fromiter(found, dtype=np.int32, count=len(keys))
 
     def id_of(self, row: int) -> str:
         """The id of a row; the empty string for row 0."""

@@ -176,11 +176,11 @@ def score(
 
     `items` [rows, d] are vectors of every item row, where they are known already.
     """
-    embed, encode = knowledge.embed, knowledge.encoder.encode
+    embed = knowledge.embed
     listed = [knowledge.encoder.shortlist(query) for query in queries]
     asked = [query if few is None else _only(query, few) for query, few in zip(queries, listed, strict=True)]
     vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
-    encoded = [encode(query, query_vector=vector) for query, vector in zip(asked, vectors, strict=True)]
+    encoded = knowledge.encoder.encode_many(asked, vectors)
     probabilities = []
     for part in _parts(encoded):
         batch = collate(part, knowledge.catalogue, device)

@@ -26,6 +26,7 @@ class Assortment:
         self._tags: dict[str, tuple[str, ...]] = {}
         self._durations: dict[str, float] = {}
         self._tagged: dict[str, dict[str, None]] = {}
+        self._common: tuple[Sequence[str], dict[str, None]] | None = None
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -50,6 +51,7 @@ class Assortment:
     def remove(self, item_id: str) -> None:
         """Take an item out; nothing happens if it is not there."""
         self._durations.pop(item_id, None)
+        self._common = None
         for tag in self._tags.pop(item_id, ()):
             self._tagged.get(tag, {}).pop(item_id, None)
 
@@ -71,12 +73,17 @@ class Assortment:
         """
         if not self.chooses:
             return list(self._tags)
-        first_stage = chain(
-            (item_id for item_id in islice(popular, POPULAR) if item_id in self._tags),
-            islice(reversed(self._tags), RECENT),
-            islice(self._similar(item.item_id for item in reversed(session.recent)), SIMILAR),
-        )
-        return list(dict.fromkeys(first_stage))
+        chosen = self._for_everyone(popular).copy()
+        similar = self._similar(item.item_id for item in reversed(session.recent))
+        chosen.update(dict.fromkeys(islice(similar, SIMILAR)))
+        return list(chosen)
+
+    def _for_everyone(self, popular: Sequence[str]) -> dict[str, None]:
+        """The popular and the recent, kept while callers share one `popular` object and no item changes."""
+        if self._common is None or self._common[0] is not popular:
+            known = (item_id for item_id in islice(popular, POPULAR) if item_id in self._tags)
+            self._common = popular, dict.fromkeys(chain(known, islice(reversed(self._tags), RECENT)))
+        return self._common[1]
 
     def _similar(self, newest_first: Iterable[str]) -> Iterator[str]:
         """Items that share a tag with the last ones of the session, newest first."""
