@@ -84,10 +84,10 @@ def user_features(session: Session, satisfaction: Floats, totals: NDArray[np.flo
 
 def _recently(session: Session, satisfaction: Floats, average: float) -> list[float]:
     """The session itself, 7 numbers: length, satisfaction fading at two speeds, lately and last, and age."""
-    recent = session.recent[-_FADING.shape[1] :]
-    if not recent:
+    length = min(len(session.recent), len(satisfaction), _FADING.shape[1])
+    if not length:
         return [0.0] * 7
-    satisfaction = satisfaction[-len(recent) :]
+    recent, satisfaction = session.recent[-length:], satisfaction[-length:]
     known = satisfaction >= 0
     over = np.where(known, satisfaction - average, 0.0)
     fading = _FADING[:, -len(recent) :]

@@ -36,7 +36,7 @@ class UpdateSettings:
     """How the stream moves the adapter.
 
     Ranks are per layer. `step` and `row_step` are step sizes at a batch of 64 slates and per row: 0.05 and
-    0.75 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
+    0.25 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
     Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
     `user_share` is the most that one user moves of what is learned; 1: all of it.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
@@ -47,7 +47,7 @@ class UpdateSettings:
     rank: int = 6
     mean_rank: int = 4
     step: float = 1e-4
-    row_step: float = 0.015
+    row_step: float = 0.005
     replay: float = 0.5
     memory: int = 4_096
     memory_horizon: int = 16_384

@@ -29,7 +29,7 @@ class Rules:
     bounce_weight: of a click that was regretted at once; 1 makes nothing of it.
     """
 
-    refinements: frozenset[str] = frozenset({"quick", "feedback", "trust"})
+    refinements: frozenset[str] = frozenset({"quick", "feedback"})
     autoplay: frozenset[str] = frozenset({EVERYWHERE})
     bounce_weight: float = 1.0
 

@@ -58,7 +58,7 @@ def test_an_alarm_speeds_up_learning() -> None:
 def test_closeness_keeps_the_predictions_near_the_published_ones() -> None:
     moved = []
     for closeness in (0.0, 30.0):
-        online = learner(closeness=closeness, step=1e-3, replay=1.0, alarm=0.0)
+        online = learner(closeness=closeness, step=1e-3, row_step=0.015, replay=1.0, alarm=0.0)
         drifted(online, born, 320, first=10_000)
         online.checkpoint()
         published = shown_to(online)
