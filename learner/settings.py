@@ -28,7 +28,7 @@ class LearnerSettings(Access):
     learner_group: str = setting(
         "freshrank-learner", "group of the committed label offsets, for monitoring lag"
     )
-    publish_ms: int = setting(500, "time between two checkpoints while labels come in")
+    publish_ms: int = setting(250, "time between two checkpoints while labels come in")
     publish_examples: int = setting(0, "examples between two checkpoints, whatever the time; 0: by time")
     snapshot_s: float = setting(30.0, "time between two snapshots of the trainer")
     batch_max: int = setting(256, "most labelled slates in one update")
@@ -64,8 +64,8 @@ class LearnerSettings(Access):
         Raises:
             SettingsError: naming the variable, what was expected and what it holds.
 
-        >>> LearnerSettings.from_env({"FRESHRANK_PUBLISH_MS": "250"}).publish_ms
-        250
+        >>> LearnerSettings.from_env({"FRESHRANK_PUBLISH_MS": "100"}).publish_ms
+        100
         """
         return environment.parse(cls, environ)
 
