@@ -169,6 +169,7 @@ def _unsafe(name: str, call: ast.Call) -> bool:
         ("schemas.codec", "faust torch kafka sqlalchemy"),
         ("stream", "faust torch kafka sqlalchemy"),
         ("stream.cli", "faust torch kafka sqlalchemy"),
+        ("stream.commands.models", "torch transformers"),
         ("stream.sessions", "faust torch kafka sqlalchemy"),
         ("stream.labeling", "faust torch kafka sqlalchemy"),
         ("learner.adapter", "faust kafka sqlalchemy transformers"),

@@ -1,27 +1,28 @@
-"""SHELL: `freshrank models`: the checkpoints in the registry, and what can be done with their weights."""
+"""SHELL: `freshrank models`: the checkpoints in the registry, and what can be done with their weights.
+
+What needs the weights is imported when it is called: a list needs the database alone, not torch.
+"""
 
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from learner.archive import Whole, fetch
-from learner.base import load_base, save_base
-from learner.export import export as write_lora
-from learner.export import moved
-from learner.rollback import folded, publish_again, rewind, served_by
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
 from schemas.errors import FreshrankError
 from stream.settings import Settings
 from stream.storage import DatabaseError, Store
+
+if TYPE_CHECKING:
+    from learner.archive import Whole
 
 T = TypeVar("T")
 
@@ -79,6 +80,10 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 @_reported
 def diff(settings: LearnerSettings, one: str, other: str) -> None:
     """Show how ranks and weights moved from version ONE to version OTHER."""
+    from learner.base import load_base
+    from learner.export import moved
+    from learner.rollback import served_by
+
     base = load_base(settings.base_dir)
     first, second = _fetch(settings, one), _fetch(settings, other)
     if first[-1].manifest.base != second[-1].manifest.base:
@@ -99,6 +104,10 @@ def diff(settings: LearnerSettings, one: str, other: str) -> None:
 @_reported
 def export_model(settings: LearnerSettings, version: str, directory: Path) -> None:
     """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base."""
+    from learner.base import load_base
+    from learner.export import export as write_lora
+    from learner.rollback import served_by
+
     chain = _fetch(settings, version)
     ranker, knowledge = served_by(load_base(settings.base_dir), chain).model
     for path in write_lora(ranker, knowledge, chain[-1].manifest.base, directory):
@@ -114,6 +123,9 @@ def rollback(settings: LearnerSettings, version: str) -> None:
     Scorers take it at once. The trainer's newest snapshot is followed by one with the weights of VERSION:
     what was learned since is out of the weights and will not be learned again.
     """
+    from learner.base import load_base
+    from learner.rollback import publish_again, rewind
+
     base, chain = load_base(settings.base_dir), _fetch(settings, version)
     uri = rewind(settings, base, chain)
     click.echo(f"published {publish_again(settings, base, chain)}, the state of {chain[-1].manifest.version}")
@@ -132,11 +144,16 @@ def consolidate(settings: LearnerSettings, version: str, directory: Path) -> Non
     Worker and learner start from it with FRESHRANK_BASE. To have a running learner do it by itself, and
     scorers follow, is a setting of the learner.
     """
+    from learner.base import load_base, save_base
+    from learner.rollback import folded
+
     base = folded(load_base(settings.base_dir), _fetch(settings, version))
     click.echo(f"{save_base(base, directory)}: base {base.hash}")
 
 
-def _fetch(settings: LearnerSettings, version: str) -> list[Whole]:
+def _fetch(settings: LearnerSettings, version: str) -> "list[Whole]":
+    from learner.archive import fetch
+
     return fetch(settings, settings.prefix, settings.model, version)
 
 
