@@ -96,6 +96,19 @@ class Affinities:
         self._shared[name].discard(row)
         return table[row]
 
+    def forget(self, rows: NDArray[np.integer]) -> None:
+        """Forget rows, as one and as the other of a pair. Costs a look at every pair."""
+        self.counts[rows], self._fading[rows], self._last_ts[rows] = 0, 0, 0
+        for name, table in self._tables.items():
+            for row in rows.tolist():
+                table.pop(row, None)
+            for owner, neighbours in list(table.items()):
+                near, weights = neighbours.used()
+                kept = ~np.isin(near, rows)
+                if not kept.all():
+                    table[owner] = Neighbours(near[kept], weights[kept])
+                    self._shared[name].discard(owner)
+
     def popularity(self, rows: NDArray[np.integer], ts: int) -> Floats:
         """Engagements of rows [n], fading with age, float32 [n, len(DAYS)]."""
         age = np.maximum(ts - self._last_ts[rows], 0)[:, None] / (DAYS * _DAY_MS)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from learner.catalogue import Catalogue
 from learner.encoding import Encoded
+from learner.rows import Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +18,8 @@ class Example:
     """An encoded slate with what is to be learned of it: [n, K] float32, positions [n].
 
     Where it is a choice from the whole catalogue, the first of the n was chosen, the other m are negatives,
-    and `log_q` [m] is the log probability with which each was drawn; else `log_q` is empty.
+    and `log_q` [m] is the log probability with which each was drawn; else `log_q` is empty. `taken` is the
+    vocabulary's time at which its rows were looked up: a row may have a new owner since (`still_true`).
     """
 
     encoded: Encoded
@@ -25,6 +27,7 @@ class Example:
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
     log_q: NDArray[np.float32]
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +51,25 @@ class Batch:
     pair_slate: Tensor  # [M] int64
     pair_item: Tensor  # [M] int64
     features: Tensor  # [M, F]
+
+
+def still_true(example: Example, vocabulary: Vocabulary) -> Example:
+    """The same without what it says of rows that were given to another id since: they become row 0."""
+    turnovers = vocabulary.turnovers()
+    if all(turnover.latest <= example.taken for turnover in turnovers.values()):
+        return example
+    encoded, items, users = example.encoded, turnovers["items"].born, turnovers["users"].born
+    gone = items[encoded.rows] > example.taken
+    before, user_gone = items[encoded.session] > example.taken, users[encoded.user] > example.taken
+    if not (gone.any() or before.any() or user_gone):
+        return example
+    kept = replace(
+        encoded,
+        user=0 if user_gone else encoded.user,
+        session=np.where(before, 0, encoded.session),
+        rows=np.where(gone, 0, encoded.rows),
+    )
+    return replace(example, encoded=kept, weights=np.where(gone[:, None], 0, example.weights))
 
 
 def collate(encoded: Sequence[Encoded], catalogue: Catalogue, device: torch.device | str = "cpu") -> Batch:

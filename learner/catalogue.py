@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,29 @@ class Catalogue:
 
     def remove(self, item_id: str) -> None:
         """Take an item out of the candidates; what was learned of it stays."""
-        self.known[self._vocabulary.items.lookup(item_id)] = False
+        items = self._vocabulary.items
+        row = items.lookup(item_id)
+        self.known[row] = False
+        if items.turnover is not None:
+            items.turnover.mark(np.array([row]))
+
+    def forget(self, rows: NDArray[np.integer]) -> None:
+        """Empty those of these rows that are no candidates."""
+        gone = rows[~self.known[rows]]
+        for array in self._arrays():
+            array[gone] = 0
+
+    def renumber(self, ids: Sequence[str], rows: NDArray[np.integer]) -> None:
+        """Put what stands in `rows` where these ids have their rows now; nothing else stays."""
+        kept = [array[rows] for array in self._arrays()]
+        for array in self._arrays():
+            array[:] = 0
+        own = self._vocabulary.items.rows(ids, admit=True)
+        for array, values in zip(self._arrays(), kept, strict=True):
+            array[own[own > 0]] = values[own > 0]
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.text, self.attributes, self.numbers, self.log_duration, self.created_ts, self.known
 
     def candidate_ids(self) -> list[str]:
         """Ids of every item that can be recommended, in row order."""

@@ -70,22 +70,18 @@ class Encoder:
         self._catalogue = catalogue
         self._counters = counters
         self._affinities = affinities
-        self._last: tuple[tuple[Sequence[str], int], Ints] | None = None
+        self._last: tuple[tuple[Sequence[str], int, int], Ints] | None = None
         self.length = length
 
     def encode(
         self,
         query: Query,
-        admit: bool = False,
         query_vector: Floats | None = None,
         others: Ints = NO_ROWS,
     ) -> Encoded:
-        """Encode one query; `admit` gives rows to ids that have none (training does, scoring does not).
-
-        `others` are rows of more candidates, behind the query's own.
-        """
-        rows = np.concatenate([self._vocabulary.items.rows(query.candidates, admit), others])
-        return self._encode(query, rows, query_vector, admit)
+        """Encode one query; `others` are rows of more candidates, behind the query's own."""
+        rows = np.concatenate([self._vocabulary.items.rows(query.candidates), others])
+        return self._encode(query, rows, query_vector)
 
     def encode_many(self, queries: Sequence[Query], query_vectors: Sequence[Floats | None]) -> list[Encoded]:
         """Encode queries for scoring, as `encode` does; what they share is worked out once."""
@@ -100,15 +96,14 @@ class Encoder:
         query: Query,
         rows: Ints,
         query_vector: Floats | None,
-        admit: bool = False,
         standing: Standing | None = None,
     ) -> Encoded:
         index = self._vocabulary
         recent = query.session.recent[-self.length :]
-        lately = self.lately(query.session, admit)
-        context = self.context(query.surface, admit)
+        lately = self.lately(query.session)
+        context = self.context(query.surface)
         return Encoded(
-            user=(index.users.admit if admit else index.users.lookup)(query.user_id),
+            user=index.users.lookup(query.user_id),
             context=context,
             query=np.zeros(0, np.float32) if query_vector is None else query_vector,
             session=lately.rows,
@@ -140,7 +135,7 @@ class Encoder:
         matched = matches(self._catalogue, self._affinities, near, touched, lately.liked, rows, query.ts)
         return np.concatenate([fast, matched], axis=1)
 
-    def lately(self, session: Session, admit: bool = False) -> Lately:
+    def lately(self, session: Session) -> Lately:
         """The last items of a session."""
         recent = session.recent[-self.length :]
         liked = [
@@ -148,7 +143,7 @@ class Encoder:
             for item in recent
         ]
         return Lately(
-            rows=self._vocabulary.items.rows([item.item_id for item in recent], admit),
+            rows=self._vocabulary.items.rows([item.item_id for item in recent]),
             satisfaction=np.array(
                 [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
             ),
@@ -183,8 +178,9 @@ class Encoder:
 
     def _rows(self, candidates: Sequence[str]) -> Ints:
         """Rows of candidates, kept while queries share one candidates object and no id gets a row."""
-        known = (candidates, len(self._vocabulary.items))
-        if self._last is None or self._last[0][0] is not candidates or self._last[0][1] != known[1]:
+        items = self._vocabulary.items
+        known = (candidates, len(items), 0 if items.turnover is None else items.turnover.clock)
+        if self._last is None or self._last[0][0] is not candidates or self._last[0][1:] != known[1:]:
             self._last = (known, self._vocabulary.items.rows(candidates))
         return self._last[1]
 

@@ -14,6 +14,7 @@ from learner.ledger import Ledger, Lessons, TrainingTarget
 from learner.negatives import Drawn
 from learner.query import TASKS, Query
 from learner.ranking import is_ranking
+from learner.rows import Vocabulary
 from schemas.labels import LabeledSlate
 
 _CLICK, _SATISFIED = TASKS.index("click"), TASKS.index("satisfied")
@@ -28,6 +29,7 @@ class Intake:
 
     def __init__(self, knowledge: Knowledge, ledger: Ledger, rng: np.random.Generator) -> None:
         """`rng` draws negatives where a label is a choice from the whole catalogue."""
+        self._knowledge = knowledge
         self._vocabulary = knowledge.vocabulary
         self._encoder = knowledge.encoder
         self._counters = knowledge.counters
@@ -35,34 +37,60 @@ class Intake:
         self._ranking = knowledge.ranking
         self._rng = rng
         self.ledger = ledger
+        self.given: dict[str, set[int]] = {name: set() for name in Vocabulary.CHANGING}
+        self._now = 0
 
     def take(self, slate: LabeledSlate) -> Example | None:
         """The example of one revision; None where nothing of it is new."""
         targets = self.ledger.admit(slate)
         if not targets:
             return None
+        rows = self._admit(slate, targets)
         vector = self._embed([slate.session.query])[0] if slate.session.query else None
-        rows = self._vocabulary.items.rows([target.item_id for target in targets], admit=True)
-        context = self._encoder.context(slate.surface, admit=True)
+        context = self._encoder.context(slate.surface)
         before = _counts([target.before for target in targets])
         after = _counts([target.after for target in targets])
         rate = self._counters.click_rate(context, without=before)
         for counts in (before, after):
             counts[:, EXPECTED] = counts[:, SHOWN] * rate
-        self._count(rows, context, -before)
+        self._count(rows, context, -before, items=-self._counted(rows, before))
         query = _query(slate, targets)
         rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
-        encoded = self._encoder.encode(query, admit=True, query_vector=vector, others=rivals.rows)
+        encoded = self._encoder.encode(query, query_vector=vector, others=rivals.rows)
         self._count(rows, context, after)
         self._engage(slate, targets)
-        return _example(encoded, targets, rivals)
+        return _example(encoded, targets, rivals, self._now)
+
+    def _admit(self, slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> NDArray[np.int32]:
+        """Give rows to the ids of a label, and forget whom they are taken from; returns the targets'."""
+        vocabulary = self._vocabulary
+        self._now = vocabulary.tick()
+        recent = slate.session.recent[-self._encoder.length :]
+        shown = [target.item_id for target in targets]
+        rows = vocabulary.items.meet([*shown, *(item.item_id for item in recent)])
+        self._encoder.context(slate.surface, admit=True)
+        vocabulary.users.meet([slate.user_id])
+        self.forget()
+        return rows[: len(shown)]
+
+    def forget(self) -> None:
+        """Forget what was known of rows that have a new owner, and note them in `given`."""
+        for index, rows in self._vocabulary.drain().items():
+            if len(rows):
+                self._knowledge.forget(index, rows)
+                self.given[index].update(rows.tolist())
+
+    def _counted(self, rows: NDArray[np.int32], before: Counts) -> Counts:
+        """What is still in the counts of these rows: a row may have got its owner since."""
+        shown = self._counters.tables["items"][rows, SHOWN]
+        return np.where((shown < before[:, SHOWN])[:, None], 0, before)
 
     def _rivals(self, slate: LabeledSlate, query: Query, chosen: NDArray[np.int32]) -> Drawn:
         """What the user might have chosen instead, of all that they are not known to have engaged with."""
         if self._ranking is None:
             return NOBODY
         user = self._vocabulary.users.lookup(slate.user_id)
-        lately = self._encoder.lately(slate.session, admit=True)
+        lately = self._encoder.lately(slate.session)
         engaged = np.concatenate([chosen, lately.rows, self._ranking.negatives.engaged(user)])
         return self._ranking.negatives.draw(self._encoder.suggest(query), engaged, self._rng)
 
@@ -88,10 +116,12 @@ class Intake:
                     ),
                 )
 
-    def _count(self, rows: NDArray[np.int32], context: int, counts: Counts) -> None:
-        """Add counts [n, WIDTH] of shown items wherever they count."""
+    def _count(
+        self, rows: NDArray[np.int32], context: int, counts: Counts, items: Counts | None = None
+    ) -> None:
+        """Add counts [n, WIDTH] of shown items wherever they count; to the items' own, maybe others."""
         counters = self._counters
-        counters.add("items", rows, counts)
+        counters.add("items", rows, counts if items is None else items)
         slots = self._encoder.attributes_of(rows)
         counters.add("attributes", slots.ravel(), np.repeat(counts, slots.shape[1], axis=0))
         counters.add("contexts", np.full(len(counts), context, np.int32), counts)
@@ -105,7 +135,7 @@ def _is_choice(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> bool:
     return is_ranking(slate) and bool(targets[0].targets[_CLICK] * targets[0].weights[_CLICK])
 
 
-def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn) -> Example:
+def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn, taken: int) -> Example:
     """What there is to learn: rivals have no weight of their own, a log-probability instead."""
     n = len(rivals.rows)
     weights = np.array([target.weights for target in targets], np.float32)
@@ -115,6 +145,7 @@ def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn)
         targets=np.pad(np.array([target.targets for target in targets], np.float32), ((0, n), (0, 0))),
         weights=np.pad(weights, ((0, n), (0, 0))),
         log_q=rivals.log_q,
+        taken=taken,
     )
 
 

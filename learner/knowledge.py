@@ -45,6 +45,14 @@ class Knowledge:
         other.encoder = other._encoder(self.encoder.length)
         return other
 
+    def forget(self, index: str, rows: NDArray[np.integer]) -> None:
+        """Let rows of `items` or `users` be as at birth: they have a new owner, or none."""
+        if index == "items":
+            self.catalogue.forget(rows)
+            self.counters.tables["items"][rows] = 0
+        if self.ranking is not None and len(rows):
+            self.ranking.forget(index, rows)
+
     def _encoder(self, length: int) -> Encoder:
         affinities = None if self.ranking is None else self.ranking.affinities
         return Encoder(self.vocabulary, self.catalogue, self.counters, length, affinities)

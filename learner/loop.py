@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from learner import checkpoint
+from learner.draft import Draft, Learned
 from learner.freshness import TraceSample
-from learner.online import Draft, Learned
 from learner.ports import Clock, Online, Ports, Prepare, Received
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest

@@ -5,7 +5,7 @@ positives of any batch size, and the shortlist that the model would have ranked.
 known to have engaged with is never a negative.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,6 +66,18 @@ class Negatives:
         """Rows that a user, given by row, is known to have engaged with."""
         return np.array(self._engaged.get(user, ()), np.int32)
 
+    def forget(self, rows: NDArray[np.integer]) -> None:
+        """Forget items, given by row."""
+        self._recent[np.isin(self._recent, rows)] = 0
+        gone = set(rows.tolist())
+        for engaged in self._engaged.values():
+            engaged[:] = [row for row in engaged if row not in gone]
+
+    def forget_users(self, users: Sequence[int]) -> None:
+        """Forget users, given by row."""
+        for user in users:
+            self._engaged.pop(user, None)
+
     def draw(self, shortlist: Ints, excluded: Ints, rng: np.random.Generator) -> Drawn:
         """Draw from the shortlist and from the stream, neither of it in `excluded`.
 
@@ -76,7 +88,7 @@ class Negatives:
         chosen = rng.permutation(hard)[: settings.hard]
         recent = self._recent[: min(self._folded, len(self._recent))]
         sampled = recent[rng.integers(len(recent), size=settings.sampled)] if len(recent) else recent
-        rows = np.concatenate([chosen, sampled[~np.isin(sampled, excluded)]])
+        rows = np.concatenate([chosen, sampled[(sampled > 0) & ~np.isin(sampled, excluded)]])
         by_list = len(chosen) / max(len(rows), 1)
         q = by_list * np.isin(rows, hard) / max(len(hard), 1)
         q = q + (1 - by_list) * self._frequencies.shares(rows)

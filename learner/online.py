@@ -3,8 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -15,17 +14,19 @@ from torch import Tensor
 
 from learner.adapter import adapter_state, load_adapter_state, ranks
 from learner.base import Base, parse_base
-from learner.batching import Example
+from learner.batching import Example, still_true
 from learner.catalogue import Embed
-from learner.checkpoint import content_hash, decode, encode, version_of
+from learner.checkpoint import decode
 from learner.consolidation import consolidate
+from learner.draft import Draft, Learned
 from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
-from learner.scoring_state import Copy, apply, base_numbering, extract
+from learner.scoring_state import apply, base_numbering, extract
+from learner.turnover import Waiting
 from learner.update import Updater, UpdateSettings, adapted
 from learner.user_share import UserShare
 from schemas.errors import SnapshotError
@@ -36,55 +37,6 @@ FULL_EVERY = 20
 """Every so many checkpoints one is full, so that a scorer starting cold has little to read."""
 
 LEDGER_CAPACITY = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What one call of `learn` did: `loss` is the mean before the step, test-then-train."""
-
-    examples: int
-    loss: float
-    label_ids: list[str]
-    drifted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Draft:
-    """The scoring weights of a moment, to be published. `before` is the draft they go on from, if not full.
-
-    `learned` examples had the mean `metrics["loss"]`; that of earlier checkpoints is about `usual_loss`.
-    `payload` and `version` are made when they are first asked for: that can be on another thread.
-    """
-
-    weights: Copy
-    folded: str | None = None
-    before: "Draft | None" = None
-    base: str
-    ranks: dict[str, int]
-    examples_seen: int
-    metrics: dict[str, float]
-    learned: int = 0
-    usual_loss: float | None = None
-
-    @cached_property
-    def payload(self) -> bytes:
-        """The checkpoint's bytes."""
-        return encode(self.weights.pack(), {})
-
-    @cached_property
-    def sha256(self) -> str:
-        """The content hash, which stands for the version."""
-        return content_hash(self.payload)
-
-    @property
-    def version(self) -> str:
-        """The name of these weights."""
-        return version_of(self.sha256)
-
-    @property
-    def parent(self) -> str | None:
-        """The version that must be served before; None for a full one."""
-        return None if self.before is None else self.before.version
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +59,7 @@ class _State(msgspec.Struct, kw_only=True):
     usual_loss: float | None = None
     lineage: Lineage = Lineage()
     shares: tuple[float, dict[str, float]] = (0.0, {})
+    waiting: dict[str, list[Waiting]]
 
 
 class OnlineLearner:
@@ -124,6 +77,7 @@ class OnlineLearner:
         self._settings, self._seed, self._device, self._ranks = settings, seed, device, ranks
         self._root = base
         self.knowledge = base.knowledge(embed)
+        self.knowledge.vocabulary.turn_over(settings.admit_after, self.knowledge.catalogue.known)
         self._stand_on(base)
         self._rng = np.random.default_rng(seed)
         self._intake = Intake(self.knowledge, Ledger(LEDGER_CAPACITY), self._rng)
@@ -135,6 +89,7 @@ class OnlineLearner:
         self._shares = UserShare(settings.user_share)
         self.examples_seen = 0
         self._published = 0
+        self._only_full = False
         self._draft: Draft | None = None  # the last one made, the next one's parent
         self._folding: Draft | None = None  # to be folded into the base once it is published
         self._lineage = Lineage()
@@ -147,6 +102,8 @@ class OnlineLearner:
 
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items of the catalogue; many at once are much cheaper than one by one."""
+        self.knowledge.vocabulary.items.rows([item.item_id for item in items], admit=True)
+        self._intake.forget()
         self.knowledge.catalogue.put(items)
 
     def remove_item(self, item_id: str) -> None:
@@ -162,10 +119,13 @@ class OnlineLearner:
         self._consolidate()
         new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
         taken = [self._intake.take(slate) for slate in slates]
-        fresh = [example for example in map(self._hold_back, slates, taken) if example is not None]
+        self._give_rows()
+        held = map(self._hold_back, slates, taken)
+        fresh = [self._still_true(example) for example in held if example is not None]
         if not fresh:
             return Learned(examples=0, loss=float("nan"), label_ids=new)
-        replayed = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
+        drawn = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
+        replayed = [self._still_true(example) for example in drawn]
         stepped = self._updater.step(fresh, replayed)
         for example in fresh:
             self._memory.add(example, self._rng)
@@ -183,6 +143,20 @@ class OnlineLearner:
         if part == 1:
             return example
         return replace(example, weights=example.weights * np.float32(part)) if part else None
+
+    def _still_true(self, example: Example) -> Example:
+        return still_true(example, self.knowledge.vocabulary)
+
+    def _give_rows(self) -> None:
+        """Let rows that have a new owner be as at birth, and be published under its name."""
+        for index, rows in self._intake.given.items():
+            self._updater.forget(index, sorted(rows))
+            self._touched[index] |= rows
+            self._unpublished[index] |= rows
+            self._named[index] -= rows
+            # Affinities travel as what was folded since: only whole ones say what was forgotten.
+            self._only_full |= bool(rows) and index == "items" and self.knowledge.ranking is not None
+        self._intake.given = {name: set() for name in Vocabulary.CHANGING}
 
     def _touch(self, examples: Sequence[Example]) -> None:
         items = {int(row) for example in examples for row in self._moved(example)}
@@ -207,9 +181,11 @@ class OnlineLearner:
     def checkpoint(self) -> Draft:
         """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""
         self._consolidate()
+        self._give_rows()
         every = self._settings.consolidate_every
         due = bool(every) and self.examples_seen - self._lineage.since >= every
-        full = due or self._published % FULL_EVERY == 0
+        full = due or self._only_full or self._published % FULL_EVERY == 0
+        self._only_full = False
         touched = self._everything() if due else self._touched if full else self._unpublished
         loss = _mean(self._losses)
         draft = Draft(
@@ -248,6 +224,7 @@ class OnlineLearner:
         known = self.knowledge
         known.counters.load(self._base.counts)
         apply(self.ranker, known, tensors, base_numbering(known, self._base.ids), full=True)
+        self._intake.given = {name: set() for name in Vocabulary.CHANGING}
         self._touched = self._everything()
         self._published, self._draft, self._folding, self._usual_loss = 0, None, None, None
         self._losses.clear()
@@ -270,6 +247,8 @@ class OnlineLearner:
 
     def _stand_on(self, base: Base) -> None:
         self._base = base
+        for index, turnover in self.knowledge.vocabulary.turnovers().items():
+            turnover.pinned = 1 + len(base.ids.get(index, ()))
         self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
         self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)
 
@@ -292,6 +271,9 @@ class OnlineLearner:
         if self.knowledge.ranking is not None:
             ranking = self.knowledge.ranking.snapshot()
             tensors |= {f"ranking.{name}": torch.from_numpy(values) for name, values in ranking.items()}
+        for index, turnover in self.knowledge.vocabulary.turnovers().items():
+            kept = turnover.snapshot()
+            tensors |= {f"turnover.{index}.{name}": torch.from_numpy(ticks) for name, ticks in kept.items()}
         tensors["intercept"] = self.ranker.heads.intercept.detach()
         if self._base is not self._root:
             tensors["base"] = _bytes_tensor(self._base.payload)
@@ -311,6 +293,9 @@ class OnlineLearner:
             usual_loss=self._usual_loss,
             lineage=self._lineage,
             shares=self._shares.snapshot(),
+            waiting={
+                index: turnover.waiting() for index, turnover in self.knowledge.vocabulary.turnovers().items()
+            },
         )
 
     def restore(self, raw: bytes) -> None:
@@ -326,9 +311,22 @@ class OnlineLearner:
             raise SnapshotError(f"snapshot: expected trainer state, cannot read it: {error}") from error
         if state.base != self._root.hash:
             raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.base}")
+        self._give_rows()
+        self._restore_ids(tensors, state)
         self._restore_base(tensors)
         self._restore_tensors(tensors)
         self._restore_state(state)
+
+    def _restore_ids(self, tensors: Mapping[str, Tensor], state: _State) -> None:
+        """Take back who owns which row; items that came to the catalogue since keep a row."""
+        vocabulary, catalogue = self.knowledge.vocabulary, self.knowledge.catalogue
+        candidates, rows = catalogue.candidate_ids(), np.flatnonzero(catalogue.known)
+        replaced = {name: vocabulary.index(name).restore(state.ids[name]) for name in Vocabulary.NAMES}
+        for name, turnover in vocabulary.turnovers().items():
+            ticks = {key: tensor.numpy() for key, tensor in _below(f"turnover.{name}.", tensors).items()}
+            turnover.restore(ticks, state.waiting[name])
+        if replaced["items"]:
+            catalogue.renumber(candidates, rows)
 
     def _restore_base(self, tensors: dict[str, Tensor]) -> None:
         """Stand on the consolidated base that the snapshot has, or else on the root."""
@@ -346,9 +344,6 @@ class OnlineLearner:
             self.knowledge.ranking.restore({n: t.numpy() for n, t in _below("ranking.", tensors).items()})
 
     def _restore_state(self, state: _State) -> None:
-        for name in Vocabulary.NAMES:
-            for key in state.ids[name]:
-                self.knowledge.vocabulary.index(name).admit(key)
         self._losses.clear()  # a rollback must not be judged by the losses that caused it
         self._intake.ledger.restore(state.ledger)
         self._memory.restore(state.memory)
@@ -372,5 +367,5 @@ def _bytes_tensor(raw: bytes) -> Tensor:
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

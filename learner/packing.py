@@ -29,13 +29,14 @@ class _Packed(msgspec.Struct, array_like=True):
     user: int
     context: int
     arrays: list[bytes]
+    taken: int = 0
 
 
 def pack(example: Example) -> bytes:
     """One example as MessagePack; arrays as raw little-endian numbers."""
     encoded = example.encoded
     arrays = [_array(example, name).tobytes() for name in _ARRAYS]
-    return msgspec.msgpack.encode(_Packed(encoded.user, encoded.context, arrays))
+    return msgspec.msgpack.encode(_Packed(encoded.user, encoded.context, arrays, example.taken))
 
 
 def unpack(raw: bytes) -> Example:
@@ -55,6 +56,7 @@ def unpack(raw: bytes) -> Example:
         targets=arrays["targets"],
         weights=arrays["weights"],
         log_q=arrays["log_q"],
+        taken=packed.taken,
     )
 
 

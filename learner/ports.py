@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from learner.online import Draft, Learned
+from learner.draft import Draft, Learned
 from schemas.checkpoint import Manifest, Snapshot
 from schemas.evaluation import Evaluation
 from schemas.events import Item

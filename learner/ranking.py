@@ -31,6 +31,14 @@ class Ranking:
         self.negatives.fold(user, engagement.row)
         self.unpublished.append(engagement)
 
+    def forget(self, index: str, rows: NDArray[np.integer]) -> None:
+        """Forget rows of `items` or `users`, which have a new owner."""
+        if index == "items":
+            self.affinities.forget(rows)
+            self.negatives.forget(rows)
+        else:
+            self.negatives.forget_users(rows.tolist())
+
     def fork(self) -> "Ranking":
         """The same, whose affinities change apart from these."""
         other = copy(self)

@@ -54,6 +54,7 @@ class Scorer:
         self._device = device
         self._knowledge = base.knowledge(embed)
         ranker = base.ranker().to(device)
+        self._knowledge.vocabulary.turn_over(1, self._knowledge.catalogue.known)
         numbering = base_numbering(self._knowledge, base.ids)
         items = _item_vectors(ranker, self._knowledge, device)
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
@@ -110,10 +111,20 @@ class Scorer:
         ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
         numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
+        self._renew_vectors()
         items = _item_vectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
         if manifest.parent is None:
             self._full = manifest.version, payload
+
+    def _renew_vectors(self) -> None:
+        """Let the base's vectors of rows that have just got a new owner be the new owner's."""
+        turnover = self._knowledge.vocabulary.turnovers()["items"]
+        rows = torch.from_numpy(np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0)))
+        for version in (self._frozen, self._root):
+            version.items[rows.to(self._device)] = _vectors_of(
+                version.ranker, version.knowledge, rows, self._device
+            )
 
     def _follow(self, manifest: Manifest) -> None:
         """Fold the version that the manifest names into the base, and stand on what comes of it.
@@ -133,6 +144,7 @@ class Scorer:
         numbering = base_numbering(knowledge, base.ids)
         for index, ids in base.ids.items():
             numbering[index][1 : 1 + len(ids)] = knowledge.vocabulary.index(index).rows(ids, admit=True)
+        knowledge.vocabulary.drain()
         knowledge.counters.load_rows(base.counts, numbering)
         ranker = base.ranker(numbering).to(self._device)
         self._base = base

@@ -106,7 +106,10 @@ def apply(
         layers = low_rank_layers(ranker)
         for name, layer in layers.items():
             _apply_dense(name, layer, tensors)
-        known = {index: _name(knowledge, index, tensors, numbering[index]) for index in Vocabulary.NAMES}
+        knowledge.vocabulary.tick()
+        known = {
+            index: _name(ranker, knowledge, index, tensors, numbering[index]) for index in Vocabulary.NAMES
+        }
         own = {index: known[index][numbers_of(tensors[f"numbers.{index}"]).numpy()] for index in known}
         for table, index in TABLES.items():
             _apply_rows(
@@ -190,16 +193,39 @@ def _apply_dense(name: str, layer: LowRankLayer, tensors: Mapping[str, Tensor]) 
 
 
 def _name(
-    knowledge: Knowledge, index: str, tensors: Mapping[str, Tensor], numbering: NDArray[np.int64]
+    ranker: Ranker,
+    knowledge: Knowledge,
+    index: str,
+    tensors: Mapping[str, Tensor],
+    numbering: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """The numbering after this checkpoint's names; an id that has no row yet is given one."""
+    """The numbering after this checkpoint's names; an id that has no row yet is given one.
+
+    A number may have a new owner: its old one's row is as at birth from now on, and the first to be taken
+    where the table is full.
+    """
     named = numbers_of(tensors[f"named.{index}"]).numpy()
     ids = unpack_ids(tensors[f"ids.{index}"])
-    if len(named) == 0:
-        return numbering
+    rows = knowledge.vocabulary.index(index)
     known = numbering.copy()
-    known[named] = knowledge.vocabulary.index(index).rows(ids, admit=True)
+    known[named] = 0
+    if rows.turnover is not None:
+        rows.turnover.mark(known)
+    known[named] = rows.rows(ids, admit=True)
+    given = np.zeros(0, np.int64) if rows.turnover is None else rows.turnover.drain()
+    lost = np.union1d(numbering[named], given)
+    if lost.any():
+        _forget(ranker, knowledge, index, lost[lost > 0])
     return known
+
+
+def _forget(ranker: Ranker, knowledge: Knowledge, index: str, rows: NDArray[np.int64]) -> None:
+    """Let rows be as at birth; those that go on are carried by the same checkpoint."""
+    layers = low_rank_layers(ranker)
+    for table in (name for name, of in TABLES.items() if of == index):
+        a = _table(layers, table).a
+        a[torch.from_numpy(rows).to(a.device)] = 0
+    knowledge.forget(index, rows)
 
 
 def _apply_rows(table: LowRankEmbedding, entries: Tensor, steps: Tensor, own: NDArray[np.int64]) -> None:

@@ -41,6 +41,7 @@ class UpdateSettings:
     `user_share` is the most that one user moves of what is learned; 1: all of it.
     `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
     budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the budget's descent.
+    An item or a user gets a row of its own with the label at which it was met `admit_after` times.
     With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
     """
 
@@ -62,6 +63,7 @@ class UpdateSettings:
     user_share: float = 0.05
     alarm: float = 0.002
     boost: float = 60.0
+    admit_after: int = 1
 
 
 def adapted(ranker: Ranker, rank: int, seed: int) -> Ranker:
@@ -136,6 +138,16 @@ class Updater:
         """Let the present weights be what later steps stay close to."""
         if self._settings.closeness:
             self._published = {name: tensor.clone() for name, tensor in adapter_state(self._ranker).items()}
+
+    @torch.no_grad()
+    def forget(self, index: str, rows: Sequence[int]) -> None:
+        """Let rows of the tables of `index` be as at birth: weights, and what the optimiser has summed up."""
+        for table in (name for name, of in TABLES.items() if of == index):
+            a = self._layers[table].get_parameter("a")
+            a[rows] = 0
+            self._adagrad.state[a]["sum"][rows] = _ACCUMULATED
+            if f"{table}.a" in self._published:
+                self._published[f"{table}.a"][rows] = 0
 
     def step(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> Stepped:
         """Learn from fresh and replayed examples."""

@@ -6,7 +6,7 @@ import msgspec
 import torch
 
 from learner import checkpoint
-from learner.online import Draft, Learned
+from learner.draft import Draft, Learned
 from learner.ports import ItemChange, Prepare, Received
 from learner.scoring_state import Copy
 from schemas.checkpoint import Manifest, Snapshot

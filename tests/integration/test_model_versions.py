@@ -12,8 +12,9 @@ from learner.archive import fetch, lineage
 from learner.base import load_base, save_base
 from learner.checkpoint import count_chunks
 from learner.connections import connect_producer
+from learner.draft import Draft
 from learner.kafka import ModelSink
-from learner.online import Draft, OnlineLearner
+from learner.online import OnlineLearner
 from learner.rollback import served_by
 from learner.scorer import score
 from learner.settings import LearnerSettings

@@ -5,8 +5,8 @@ from itertools import islice
 from time import perf_counter, thread_time
 
 from learner.checkpoint import chunk, count_chunks
+from learner.draft import Draft
 from learner.loop import fault_in
-from learner.online import Draft
 from learner.update import UpdateSettings
 from schemas.checkpoint import Manifest
 from tests.bench.learner.workload import labels, learner

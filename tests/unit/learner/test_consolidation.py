@@ -6,7 +6,8 @@ import pytest
 from learner.base import parse_base
 from learner.checkpoint import content_hash, count_chunks, decode
 from learner.consolidation import consolidate
-from learner.online import Draft, OnlineLearner
+from learner.draft import Draft
+from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer, score
 from learner.update import UpdateSettings

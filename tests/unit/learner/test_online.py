@@ -8,8 +8,9 @@ import pytest
 
 from learner.backfill import BackfillSettings, train_base
 from learner.checkpoint import content_hash, count_chunks
+from learner.draft import Draft
 from learner.learned_arms import AdaLora, Frozen
-from learner.online import FULL_EVERY, Draft, OnlineLearner
+from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer
 from learner.update import UpdateSettings

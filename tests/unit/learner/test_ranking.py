@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from learner.backfill import BackfillSettings, train_base
 from learner.base import Base, load_base, save_base
+from learner.draft import Draft
 from learner.evaluation import rank_of
 from learner.intake import Intake
 from learner.ledger import Ledger
-from learner.online import Draft, OnlineLearner
+from learner.online import OnlineLearner
 from learner.query import TASKS, Query
 from learner.ranker import RankerSettings
 from learner.scorer import Scorer
