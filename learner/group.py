@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from learner.ranks import Alone, Ranks
 
@@ -44,7 +46,12 @@ def joined(environ: Mapping[str, str]) -> Iterator[Ranks]:
     if cuda:
         torch.cuda.set_device(int(environ.get("LOCAL_RANK", "0")))
     # What is told apart from gradients lies in CPU tensors, on machines with GPUs, too.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    store, rank, size = next(rendezvous("env://"))
+    # Ranks that were started again meet in the same store, where the addresses of the dead still stand.
+    attempt = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = PrefixStore(f"attempt-{attempt}", store)
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=size)
     try:
         yield Group()
     finally:
