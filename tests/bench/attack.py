@@ -66,9 +66,10 @@ class Run:
         return {arm: last[ARMS[0]] - last[arm] for arm in ARMS[1:]}
 
     @property
-    def share(self) -> float:
-        """The part of the move that trust leaves."""
-        return self.moved[ARMS[2]] / self.moved[ARMS[1]]
+    def share(self) -> float | None:
+        """The part of the move that trust leaves; None where the robots did not move the item up."""
+        moved = self.moved[ARMS[1]]
+        return self.moved[ARMS[2]] / moved if moved > 0 else None
 
 
 def run(kind: str, seed: int, slates: int) -> Run:
@@ -142,7 +143,8 @@ def show(found: list[Run]) -> None:
         last = (f"{mean(one.ranks[arm][-(LOOKS // 4) :]):.1f}" for arm in ARMS)
         moves = " / ".join(f"{move:.1f}" for move in one.moved.values())
         below = f"{100 * sum(one.people[:5]):.2f}"
-        table.add_row(one.kind, str(one.seed), *last, moves, f"{100 * one.share:.1f}", below)
+        left = "–" if one.share is None else f"{100 * one.share:.1f}"
+        table.add_row(one.kind, str(one.seed), *last, moves, left, below)
     Console(width=140).print(table)
 
 
