@@ -114,12 +114,16 @@ def evaluations(cluster: Cluster, name: str, count: int) -> list[Evaluation]:
     return of(cluster.read("evaluations", lambda records: len(of(records)) >= count))
 
 
+def by_a_model(records: list[Any]) -> list[Any]:
+    return [record for record in records if decode(Recommendation, record.value).degraded is None]
+
+
 def test_a_click_comes_back_as_a_recommendation_of_a_model_that_learned_it(cluster: Cluster) -> None:
     browse(cluster, rounds=24)
-    (first, *_) = cluster.read("recommendations", bool)
+    # The very first may find the scorer not warm yet, and say so in `degraded`.
+    (first, *_) = by_a_model(cluster.read("recommendations", by_a_model))
     answer = decode(Recommendation, first.value)
     assert answer.request_id == f"refresh:{answer.model_version}:{answer.user_id}"
-    assert answer.degraded is None
     assert first.key.decode() == answer.user_id
     assert {item.item_id for item in answer.items} <= set("bcd"), "what was clicked is not offered again"
     trace = decode(Trace, dict(first.headers)[HEADER])
