@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.cooccurrence import Neighbours
+from schemas.opinions import LIKED
 
 WINDOW = 20
 """An engagement makes a pair with each of so many before it."""
@@ -23,8 +24,6 @@ NEIGHBOURS = 512
 DAYS = np.array([1.0, 7.0, 30.0, 365.0], np.float32)
 """Popularity fades with these time constants."""
 
-LIKED = 0.7
-"""Satisfaction from which an engagement counts as a like: a rating of 3.5 of 5."""
 
 _DAY_MS = 86_400_000
 _FADING = 0.85

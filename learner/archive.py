@@ -1,6 +1,6 @@
 """SHELL: checkpoints out of the models topic, by version, with all that they build on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -110,9 +110,3 @@ def republished(whole: Whole, payload: bytes, created_ts: int) -> Manifest:
         chunks=checkpoint.count_chunks(len(payload)),
         learned=[],
     )
-
-
-def payloads(chain: Sequence[Whole]) -> list[bytes]:
-    """The payloads of a chain over one base: those of its last lineage."""
-    base = chain[-1].manifest.base
-    return [whole.payload for whole in chain if whole.manifest.base == base]

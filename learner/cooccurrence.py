@@ -11,13 +11,12 @@ from learner.ledger import Ledger
 from learner.query import TASKS, Query
 from learner.rows import RowIndex
 from schemas.labels import LabeledSlate, Session
+from schemas.opinions import LIKED
 
 WINDOW = 20
 DECAY = 0.85
 """Weight of an item that lies one step further back."""
 
-LIKED = 0.7
-"""A rating of 3.5 of 5, as a satisfaction."""
 
 Floats = NDArray[np.floating]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.affinities import LIKED, Affinities, Near
+from learner.affinities import Affinities, Near
 from learner.catalogue import Catalogue
 from learner.counters import Counters
 from learner.features import Standing, features
@@ -16,6 +16,7 @@ from learner.query import Query
 from learner.rows import Vocabulary
 from learner.shortlist import MOST, shortlist
 from schemas.labels import Session
+from schemas.opinions import LIKED
 
 ACTIONS = ("", "click", "dwell", "like", "negative", "rating", "other")
 SATISFACTION_BUCKETS = 6  # 0 = unknown, 1…5 = fifths

@@ -16,8 +16,6 @@ from itertools import pairwise
 from math import log2
 from typing import Any
 
-from schemas.labels import SATISFIED
-
 ATTENTION_MS = 18_000.0
 """Longer stays count as wholly satisfied whatever the item's length: KuaiRand's `long_view` threshold."""
 
@@ -53,11 +51,6 @@ def satisfaction(dwell_ms: float, duration_ms: float | None) -> float:
     """
     expected = min(duration_ms, ATTENTION_MS) if duration_ms else ATTENTION_MS
     return min(1.0, dwell_ms / expected)
-
-
-def is_satisfied(share: float) -> bool:
-    """Return whether a satisfaction, by rank or by rule, is that of a satisfied user."""
-    return share >= SATISFIED
 
 
 def is_bounce(clicked: bool, share: float | None) -> bool:

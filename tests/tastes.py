@@ -4,52 +4,30 @@ What a user touched lately is always of the kind they were born to; what they li
 of tastes is no noise, and must be learned by the weights: neither sessions nor counts of items give it away.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learner.backfill import BackfillSettings, train_base
 from learner.base import Base
-from learner.ranker import RankerSettings
-from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
+from tests import tiny
+from tests.tiny import embed, items
 
 KINDS = ("jazz", "chess", "cooking", "football", "astronomy", "gardening")
 USERS = 60
 SLATE = 6
 CLICKED_IF_LIKED, CLICKED_IF_NOT = 0.8, 0.1
 
-SHAPE = RankerSettings(
-    width=32,
-    layers=1,
-    heads=2,
-    length=8,
-    text_width=8,
-    hidden=32,
-    items=256,
-    users=256,
-    attributes=64,
-    contexts=8,
-)
-ITEMS = [
-    Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 6]} {n}", tags=[KINDS[n % 6]], attributes={"maker": n % 5})
-    for n in range(120)
-]
+SHAPE = replace(tiny.SHAPE, width=32, hidden=32, items=256, users=256)
+ITEMS = items(KINDS, 120)
 
 BASE_TRAINING = BackfillSettings(epochs=3, batch=32, calm=1.0, forget=0.2)
 
 Taste = Callable[[int], int]
 """User → the kind they like."""
-
-
-def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Vectors that depend on a text's first word alone."""
-    seeds = [int.from_bytes(hashlib.blake2b(text.split()[0].encode()).digest()[:4], "big") for text in texts]
-    vectors = [np.random.default_rng(seed).normal(size=SHAPE.text_width) for seed in seeds]
-    return np.array(vectors, np.float32).reshape(-1, SHAPE.text_width)
 
 
 def born(user: int) -> int:

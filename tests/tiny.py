@@ -26,10 +26,24 @@ SHAPE = RankerSettings(
     attributes=64,
     contexts=8,
 )
-ITEMS = [
-    Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 3]} {n}", tags=[KINDS[n % 3]], attributes={"maker": n % 5})
-    for n in range(30)
-]
+
+
+def items(kinds: Sequence[str], count: int) -> list[Item]:
+    """Items that take turns through the kinds, and through five makers."""
+    turns = [(number, kinds[number % len(kinds)]) for number in range(count)]
+    return [
+        Item(
+            item_id=f"i{number}",
+            ts=0,
+            title=f"{kind} {number}",
+            tags=[kind],
+            attributes={"maker": number % 5},
+        )
+        for number, kind in turns
+    ]
+
+
+ITEMS = items(KINDS, 30)
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:

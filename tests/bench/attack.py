@@ -27,7 +27,7 @@ from learner.ranker import RankerSettings
 from schemas.labels import LabeledSlate, Session
 from tests.bench.report import machine
 from tests.planted_attack import KINDS, QUIET, Attack, attack, labels, trust_of
-from tests.tastes import embed
+from tests.tiny import embed
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

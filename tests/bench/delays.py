@@ -6,9 +6,6 @@ python -m tests.bench.delays [--hours 1.5] [--seeds 2] [--out build]
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.report import machine
 from tests.planted_delays import Delayed, Result, arms, closed, learn, visits
 
 mpl.use("Agg")
@@ -95,14 +93,6 @@ def draw(found: list[Run], path: Path) -> None:
     panels[0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-
-
-def machine() -> dict[str, object]:
-    """The commit, and what it ran on."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    cpu = models[0].partition(":")[2].strip() if models else platform.processor()
-    return {"commit": commit.stdout.strip(), "cpu": cpu, "cores": os.cpu_count()}
 
 
 def main() -> None:

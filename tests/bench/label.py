@@ -10,10 +10,7 @@ process: other work on the machine takes its turns, but also caches and half of 
 """
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ from stream.join_settings import JoinSettings, Rules
 from stream.logs import read_events, write_log
 from stream.offline import TOPICS
 from stream.offline import label as label_log
+from tests.bench.report import machine
 
 REFINED = frozenset({"quick", "feedback", "satisfaction", "examination", "delays", "trust"})
 START_TS = 1_700_000_000_000
@@ -136,10 +134,7 @@ def main(rounds: int, scale: float, out: Path | None) -> None:
                     ):
                         runs.setdefault(f"{name}.{variant}.{part}", []).append(exposures / seconds)
     result = {
-        "commit": _commit(),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        **machine(),
         "medians": {name: statistics.median(values) for name, values in runs.items()},
         "runs": runs,
     }
@@ -154,19 +149,6 @@ def _made(directory: Path, shape: Shape, scale: float) -> tuple[Path, list[UserE
     for topic in USER_EVENTS:
         write_log(directory, topic.name, (e for e in events if TOPICS[type(e)] == topic.name))
     return directory, events
-
-
-def _commit() -> str:
-    ran = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return ran.stdout.strip()
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

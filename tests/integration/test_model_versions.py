@@ -26,7 +26,8 @@ from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
 from stream.commands.models import models
 from stream.settings import Settings
-from tests.tastes import ITEMS, base, embed, slates, turned
+from tests.tastes import ITEMS, base, slates, turned
+from tests.tiny import embed
 from tests.unit.learner.test_export import QUERIES
 
 BATCH = 32

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from itertools import islice
 from time import perf_counter, thread_time
 
-from learner.checkpoint import chunk, count_chunks
-from learner.draft import Draft
+from learner.checkpoint import chunk
 from learner.loop import fault_in
 from learner.update import UpdateSettings
-from schemas.checkpoint import Manifest
 from tests.bench.learner.workload import labels, learner
 from tests.bench.report import Figure
+from tests.drafts import manifest_of
 
 SLATES = 100
 """Between two checkpoints: half a second's, at two thousand examples a second in slates of ten."""
@@ -28,27 +27,10 @@ def checkpoints(short: bool) -> Iterator[Figure]:
         spent.append(1e3 * (perf_counter() - before))
         cpu.append(1e3 * (thread_time() - cpu_before))
         sizes.append(len(draft.payload) / 1e3)
-        records.append(max(len(record.value) for record in chunk(_manifest(draft), draft.payload)) / 1e3)
+        records.append(max(len(record.value) for record in chunk(manifest_of(draft), draft.payload)) / 1e3)
     yield Figure(row="checkpoint", what="bytes", unit="kB", runs=sizes, bar=200, at_most=True)
     yield Figure(
         row="checkpoint", what="largest record of all", unit="kB", runs=[max(records)], bar=900, at_most=True
     )
     yield Figure(row="checkpoint", what="added to its step", unit="ms", runs=spent, bar=5, at_most=True)
     yield Figure(row="checkpoint", what="added to its step, CPU", unit="ms", runs=cpu)
-
-
-def _manifest(draft: Draft) -> Manifest:
-    return Manifest(
-        model="bench",
-        version=draft.version,
-        parent=draft.parent,
-        base=draft.base,
-        created_ts=0,
-        offsets={},
-        examples_seen=draft.examples_seen,
-        ranks=draft.ranks,
-        metrics=draft.metrics,
-        bytes=len(draft.payload),
-        sha256=draft.sha256,
-        chunks=count_chunks(len(draft.payload)),
-    )

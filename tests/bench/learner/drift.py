@@ -8,7 +8,8 @@ from learner.online import OnlineLearner
 from learner.update import UpdateSettings
 from tests.bench.learner.probe import Probe
 from tests.bench.report import Figure
-from tests.tastes import ITEMS, base, born, embed, slates, turned
+from tests.tastes import ITEMS, base, born, slates, turned
+from tests.tiny import embed
 
 BATCH = 32
 _EVERY = 4

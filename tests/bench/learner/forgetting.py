@@ -21,7 +21,8 @@ from learner.update import UpdateSettings
 from schemas.labels import LabeledSlate
 from tests.bench.learner.probe import Probe
 from tests.bench.report import Figure
-from tests.tastes import BASE_TRAINING, ITEMS, USERS, Taste, base, born, embed, slates, turned
+from tests.tastes import BASE_TRAINING, ITEMS, USERS, Taste, base, born, slates, turned
+from tests.tiny import embed
 
 BATCH = 32
 FIRST, SECOND = range(USERS // 2), range(USERS // 2, USERS)

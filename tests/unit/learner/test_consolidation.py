@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from learner.base import parse_base
-from learner.checkpoint import content_hash, count_chunks, decode
+from learner.checkpoint import decode
 from learner.consolidation import consolidate
 from learner.draft import Draft
 from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer, score
 from learner.update import UpdateSettings
-from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
-from tests.tastes import ITEMS, base, born, embed, slates, turned
+from tests.drafts import manifest_of
+from tests.tastes import ITEMS, base, born, slates, turned
+from tests.tiny import embed
 
 BATCH = 32
 SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, memory=128, memory_horizon=256)
@@ -37,24 +38,6 @@ def drafts(online: OnlineLearner, n: int, first: int = 10_000) -> list[Draft]:
     return made
 
 
-def manifest(draft: Draft) -> Manifest:
-    return Manifest(
-        model="m",
-        version=draft.version,
-        parent=draft.parent,
-        base=draft.base,
-        folded=draft.folded,
-        created_ts=0,
-        offsets={},
-        examples_seen=draft.examples_seen,
-        ranks=draft.ranks,
-        metrics=draft.metrics,
-        bytes=len(draft.payload),
-        sha256=content_hash(draft.payload),
-        chunks=count_chunks(len(draft.payload)),
-    )
-
-
 def folding(made: list[Draft]) -> Draft:
     """The draft that a later one was built on by consolidation."""
     versions = {draft.version: draft for draft in made}
@@ -67,7 +50,7 @@ def test_a_folded_base_predicts_what_base_and_adapter_did() -> None:
     made = drafts(online, 6)
     draft = folding(made)
     for one in made[: made.index(draft) + 1]:
-        scorer.apply(manifest(one), one.payload)
+        scorer.apply(manifest_of(one), one.payload)
     folded = consolidate(base(), decode(draft.payload)[0])
     knowledge = folded.knowledge(embed)
     knowledge.catalogue.put(ITEMS)
@@ -90,7 +73,7 @@ def test_scorers_follow_a_learner_through_consolidations() -> None:
     frozen = scorer.score(QUERIES, frozen=True)
     made = drafts(online, 10)
     for draft in made:
-        scorer.apply(manifest(draft), draft.payload)
+        scorer.apply(manifest_of(draft), draft.payload)
     assert len({draft.base for draft in made}) >= 3
     assert scorer.version == made[-1].version
     own = score(online.ranker, online.knowledge, QUERIES, "cpu")
@@ -105,7 +88,7 @@ def test_a_scorer_without_the_folded_version_refuses() -> None:
     later = next(draft for draft in made if draft.folded is not None)
     scorer = Scorer(base(), embed)
     with pytest.raises(CheckpointRefused, match="expected base"):
-        scorer.apply(manifest(later), later.payload)
+        scorer.apply(manifest_of(later), later.payload)
 
 
 def test_resuming_over_a_consolidated_base_equals_running_through() -> None:

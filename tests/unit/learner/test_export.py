@@ -13,7 +13,8 @@ from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import score
 from learner.update import UpdateSettings
-from tests.tastes import ITEMS, base, embed, slates, turned
+from tests.tastes import ITEMS, base, slates, turned
+from tests.tiny import embed
 
 QUERIES = [
     Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)

@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 
 from learner.backfill import BackfillSettings, train_base
-from learner.checkpoint import content_hash, count_chunks
-from learner.draft import Draft
 from learner.learned_arms import AdaLora, Frozen
 from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer
 from learner.update import UpdateSettings
-from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused, SnapshotError
 from schemas.labels import LabeledSlate
+from tests.drafts import manifest_of
 from tests.tiny import ITEMS, SHAPE, base, embed, labels
 
 SETTINGS = UpdateSettings(
@@ -33,23 +31,6 @@ def learner(seed: int = 0, settings: UpdateSettings = SETTINGS) -> OnlineLearner
     online = OnlineLearner(base(), embed, settings, seed)
     online.put_items(ITEMS)
     return online
-
-
-def manifest(draft: Draft) -> Manifest:
-    return Manifest(
-        model="m",
-        version=draft.version,
-        parent=draft.parent,
-        base=draft.base,
-        created_ts=0,
-        offsets={},
-        examples_seen=draft.examples_seen,
-        ranks=draft.ranks,
-        metrics=draft.metrics,
-        bytes=len(draft.payload),
-        sha256=content_hash(draft.payload),
-        chunks=count_chunks(len(draft.payload)),
-    )
 
 
 def batches(n: int, seed: int) -> list[list[LabeledSlate]]:
@@ -109,7 +90,7 @@ def test_a_scorer_follows_a_chain_of_deltas() -> None:
     for batch in batches(FULL_EVERY + 2, seed=5):
         online.learn(batch)
         draft = online.checkpoint()
-        scorer.apply(manifest(draft), draft.payload)
+        scorer.apply(manifest_of(draft), draft.payload)
         sizes.append((draft.parent is None, len(draft.payload)))
         assert scorer.version == draft.version
     assert [full for full, _ in sizes].count(True) == 2
@@ -124,7 +105,7 @@ def test_the_base_stays_what_it_was_while_the_stream_is_learned() -> None:
     for batch in batches(5, seed=6):
         online.learn(batch)
     draft = online.checkpoint()
-    scorer.apply(manifest(draft), draft.payload)
+    scorer.apply(manifest_of(draft), draft.payload)
     for kept, first, arm in zip(
         scorer.score(QUERIES, frozen=True), before, frozen.score(QUERIES), strict=True
     ):
@@ -153,9 +134,9 @@ def test_a_delta_without_its_parent_is_refused_and_the_serving_version_stays() -
     for batch in batches(3, seed=8):
         online.learn(batch)
         drafts.append(online.checkpoint())
-    scorer.apply(manifest(drafts[0]), drafts[0].payload)
+    scorer.apply(manifest_of(drafts[0]), drafts[0].payload)
     with pytest.raises(CheckpointRefused, match="parent"):
-        scorer.apply(manifest(drafts[2]), drafts[2].payload)
+        scorer.apply(manifest_of(drafts[2]), drafts[2].payload)
     assert scorer.version == drafts[0].version
 
 

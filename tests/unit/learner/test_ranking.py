@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from learner.backfill import BackfillSettings, train_base
 from learner.base import Base, load_base, save_base
-from learner.draft import Draft
 from learner.evaluation import rank_of
 from learner.intake import Intake
 from learner.ledger import Ledger
@@ -19,9 +18,9 @@ from learner.ranker import RankerSettings
 from learner.scorer import Scorer
 from learner.shortlist import MOST
 from learner.update import UpdateSettings
-from schemas.checkpoint import Manifest
 from schemas.events import Item
 from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session, SessionItem
+from tests.drafts import manifest_of
 
 KINDS = ("jazz", "chess", "cooking", "poetry")
 SHAPE = RankerSettings(
@@ -109,23 +108,6 @@ def query(kind: int, excluded: Sequence[int] = ()) -> Query:
     )
 
 
-def manifest(draft: Draft) -> Manifest:
-    return Manifest(
-        model="m",
-        version=draft.version,
-        parent=draft.parent,
-        base=draft.base,
-        created_ts=0,
-        offsets={},
-        examples_seen=draft.examples_seen,
-        ranks=draft.ranks,
-        metrics=draft.metrics,
-        bytes=len(draft.payload),
-        sha256=draft.sha256,
-        chunks=1,
-    )
-
-
 def test_a_log_without_slates_makes_a_base_that_ranks() -> None:
     assert base().settings.ranking
     assert not SHAPE.ranking
@@ -173,7 +155,7 @@ def test_scorers_follow_the_learner_by_full_checkpoints_and_by_engagements() -> 
     for start in range(0, 60, 20):
         online.learn(slates[start : start + 20])
         draft = online.checkpoint()
-        scorer.apply(manifest(draft), draft.payload)
+        scorer.apply(manifest_of(draft), draft.payload)
     late = Scorer(base(), embed)
     late.put_items(ITEMS)
     online.learn(list(ratings(10, seed=4)))
@@ -181,7 +163,7 @@ def test_scorers_follow_the_learner_by_full_checkpoints_and_by_engagements() -> 
     again.restore(online.snapshot())
     again.put_items(ITEMS)
     draft = again.checkpoint()  # after a restore it is full
-    late.apply(manifest(draft), draft.payload)
+    late.apply(manifest_of(draft), draft.payload)
     found, wanted = scorer.score([query(1)])[0], late.score([query(1)])[0]
     assert np.corrcoef(found[:, CLICK], wanted[:, CLICK])[0, 1] > 0.9
 

@@ -18,8 +18,9 @@ from learner.scorer import Scorer
 from learner.update import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
+from tests.drafts import manifest_of
 from tests.tiny import ITEMS, base, embed, labels
-from tests.unit.learner.test_online import SETTINGS, manifest
+from tests.unit.learner.test_online import SETTINGS
 
 BOUND = 40
 USERS = 20  # of the base
@@ -88,10 +89,10 @@ def test_scorers_follow_when_rows_change_owners_and_one_starts_cold(admit_after:
         online.learn(batch)
         seen += batch
         drafts.append(online.checkpoint())
-        warm.apply(manifest(drafts[-1]), drafts[-1].payload)
+        warm.apply(manifest_of(drafts[-1]), drafts[-1].payload)
     newest_full = max(n for n, draft in enumerate(drafts) if draft.parent is None)
     for draft in drafts[newest_full:]:
-        cold.apply(manifest(draft), draft.payload)
+        cold.apply(manifest_of(draft), draft.payload)
     assert newest_full > 0
     assert online.knowledge.vocabulary.users.lookup("v0") == 0
     assert online.knowledge.vocabulary.users.lookup(seen[-2].user_id) > USERS
@@ -149,7 +150,7 @@ def test_going_back_to_a_snapshot_keeps_the_catalogue_of_since() -> None:
     online.learn(stream[6])
     served = scorer()
     draft = online.checkpoint()
-    served.apply(manifest(draft), draft.payload)
+    served.apply(manifest_of(draft), draft.payload)
     assert_agree(online, served, [*stream[0], *stream[6]])
 
 

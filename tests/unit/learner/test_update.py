@@ -7,7 +7,8 @@ from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import score
 from learner.update import UpdateSettings
-from tests.tastes import ITEMS, base, born, embed, slates, turned
+from tests.tastes import ITEMS, base, born, slates, turned
+from tests.tiny import embed
 
 BATCH = 32
 

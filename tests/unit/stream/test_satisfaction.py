@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.satisfaction import MEMORY, SURFACES, Satisfaction, is_bounce, is_satisfied, satisfaction
+from schemas.labels import SATISFIED
+from stream.satisfaction import MEMORY, SURFACES, Satisfaction, is_bounce, satisfaction
 
 dwells = st.floats(0, 1e9)
 durations = st.none() | st.floats(0, 1e9)
@@ -79,7 +80,7 @@ def test_surfaces_are_bounded():
 
 def test_a_bounce_is_a_click_and_neither_scale_calls_it_satisfied():
     assert is_bounce(True, satisfaction(500, 60_000)) and not is_bounce(False, 0.0)
-    assert is_satisfied(satisfaction(18_000, 60_000)) and not is_satisfied(satisfaction(2_000, 60_000))
+    assert satisfaction(18_000, 60_000) >= SATISFIED > satisfaction(2_000, 60_000)
 
 
 def folded(stays, seen=None) -> Satisfaction:
