@@ -27,7 +27,8 @@ class TextEncoder:
     """Mean-pooled, unit-length sentence vectors; the weights load on the first text that is not cached.
 
     `name` is a hub id or a local path; the default's weights ship in a Python package, so nothing is
-    downloaded. Vectors are cached in an SQLite file by content hash, shared by processes.
+    downloaded. Vectors are cached in an SQLite file by content hash, shared by processes: in its
+    default journal mode, as ranks that start together would refuse each other the change to another.
     """
 
     def __init__(self, cache: Path, name: str = DEFAULT_TEXT_ENCODER, device: str = "cpu") -> None:
@@ -37,7 +38,6 @@ class TextEncoder:
         self._tokenizer: Any = None
         cache.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(cache / "text.db", check_same_thread=False, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, vector BLOB NOT NULL)")
 
     def close(self) -> None:

@@ -3,7 +3,9 @@
 The calls block; a process with an event loop makes them through `stream.projection`.
 """
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, cre
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from schemas import tables
 from schemas.checkpoint import Manifest
@@ -37,8 +40,12 @@ class Store:
         return self._engine.url.render_as_string(hide_password=True)
 
     def create(self) -> None:
-        """Make the tables that are missing."""
-        tables.metadata.create_all(self._engine)
+        """Make the tables that are missing: the database decides which, as workers start together."""
+        with self._engine.begin() as connection:
+            for table in tables.metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     def close(self) -> None:
         """Close every connection."""
@@ -138,5 +145,6 @@ def _engine(url: str) -> Engine:
 
 def _share_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     """Let `freshrank models` read while the worker writes."""
-    connection.execute("PRAGMA journal_mode=WAL")
+    with suppress(sqlite3.OperationalError):  # another opens the new file as well, and makes the same change
+        connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

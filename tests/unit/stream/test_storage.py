@@ -1,4 +1,6 @@
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -99,3 +101,17 @@ def test_a_bug_is_not_retried():
     with pytest.raises(KeyError):
         asyncio.run(Projection(store).write(put))
     store.close()
+
+
+def test_workers_that_start_together_share_a_new_file(tmp_path):
+    together = threading.Barrier(4)
+
+    def open_new(number: int) -> None:
+        store = Store(f"sqlite:///{tmp_path / f'{number}.db'}")
+        together.wait()
+        store.create()
+        store.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            list(pool.map(open_new, [number] * 4))
