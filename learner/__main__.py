@@ -31,7 +31,6 @@ from learner.settings import LearnerSettings
 from learner.shared_ports import NoItems, first_clock, shared_ports
 from learner.snapshots import SnapshotWriter
 from learner.text import TextEncoder
-from learner.update import UpdateSettings
 from schemas import topics
 from schemas.errors import FreshrankError
 
@@ -81,9 +80,7 @@ def _open_learner(settings: LearnerSettings, base: Base, ranks: Ranks, closing: 
     device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
     embed = TextEncoder(Path(settings.state_dir), base.text_encoder, device)
     closing.callback(embed.close)
-    return OnlineLearner(
-        base, embed, UpdateSettings(user_share=settings.user_share), settings.seed, device, ranks
-    )
+    return OnlineLearner(base, embed, settings, settings.seed, device, ranks)
 
 
 def _open_ports(settings: LearnerSettings, base_hash: str, ranks: Ranks, closing: ExitStack) -> Ports:

@@ -17,7 +17,7 @@ from learner.learned_arms import AdaLora, Frozen, fixed_rank
 from learner.query import Query
 from learner.retrained import DAY_MS, HOUR_MS, Retrained
 from learner.river_arms import river_fm, river_lr
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -69,13 +69,17 @@ class Arm(Server, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What every arm may know when the stream begins. `slates` are the labels of the warm-up, as observed."""
+    """What every arm may know when the stream begins. `slates` are the labels of the warm-up, as observed.
+
+    `update` is how the arms that are the live learner move their adapter.
+    """
 
     items: Sequence[Item]
     slates: Sequence[LabeledSlate]
     seed: int
     embed: Embed | None = None
     base: Base | None = None
+    update: UpdateSettings = UpdateSettings()  # noqa: RUF009  # frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +121,11 @@ def _based(make: Callable[[Base, Embed, Start], Arm], every_ms: int | None = 1) 
 
 
 def _adalora(base: Base, embed: Embed, start: Start) -> Arm:
-    return AdaLora(base, start.items, embed, start.seed)
+    return AdaLora(base, start.items, embed, start.seed, start.update)
 
 
 def _lora(base: Base, embed: Embed, start: Start) -> Arm:
-    return AdaLora(base, start.items, embed, start.seed, fixed_rank(UpdateSettings()))
+    return AdaLora(base, start.items, embed, start.seed, fixed_rank(start.update))
 
 
 def _full(base: Base, embed: Embed, start: Start) -> Arm:

@@ -13,7 +13,7 @@ from learner.online import OnlineLearner
 from learner.query import Query
 from learner.ranker import Ranker
 from learner.scorer import fork, score
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 

@@ -27,7 +27,8 @@ from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
 from learner.scoring_state import apply, base_numbering, extract
 from learner.turnover import Waiting
-from learner.update import Updater, UpdateSettings, adapted
+from learner.update import Updater, adapted
+from learner.update_settings import UpdateSettings
 from learner.user_share import UserShare
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -81,7 +82,9 @@ class OnlineLearner:
         self._stand_on(base)
         self._rng = np.random.default_rng(seed)
         self._intake = Intake(self.knowledge, Ledger(LEDGER_CAPACITY), self._rng)
-        self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
+        self._memory: ReplayMemory[Example] = ReplayMemory(
+            settings.replay_memory, settings.replay_horizon, EXAMPLES
+        )
         self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._losses: list[tuple[float, int]] = []  # with the number of examples

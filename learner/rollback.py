@@ -18,7 +18,6 @@ from learner.scorer import Scorer
 from learner.scoring_state import extract
 from learner.settings import LearnerSettings
 from learner.snapshots import newest, write
-from learner.update import UpdateSettings
 from schemas.errors import BrokerError, SnapshotError
 
 SEND_S = 60.0
@@ -79,7 +78,7 @@ def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str
     if found is None:
         return None
     raw, snapshot = found
-    online = OnlineLearner(base, _no_text(base), UpdateSettings(), settings.seed)
+    online = OnlineLearner(base, _no_text(base), settings, settings.seed)
     online.restore(raw)
     expected = chain[-1].manifest.base
     if online.base_hash != expected:

@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from learner.update_settings import UpdateSettings
 from schemas import environment
 from schemas.access import Access
 from schemas.environment import require, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnerSettings(Access):
+class LearnerSettings(Access, UpdateSettings):
     """What `python -m learner` needs to know; the defaults run on a laptop.
 
     The variable of a field is its name in capitals behind `FRESHRANK_`. Broker, prefix, model, state_dir
-    and base are the stream worker's too.
+    and base are the stream worker's too. How weights are updated is described in `UpdateSettings`.
     """
 
     prefix: str = setting("", "put before every topic name")
@@ -37,13 +38,13 @@ class LearnerSettings(Access):
     )
     poll_ms: int = setting(50, "longest wait for labels")
     catalogue_s: float = setting(60.0, "longest wait, at the start, for the items topic to be read")
-    user_share: float = setting(0.05, "most that one user moves of what is learned, 0 to 1; 1: all of it")
     seed: int = setting(0, "seed of all chance in learning")
     device: str = setting("", "torch device; empty: `cuda` if there is one, else `cpu`")
     threads: int = setting(1, "CPU threads of an update")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Access.__post_init__(self)
+        UpdateSettings.__post_init__(self)
         for name in ("model", "state_dir", "learner_group"):
             require(self, name, bool(getattr(self, name)), "not empty")
         for name in ("publish_ms", "batch_max", "batch_min", "poll_ms", "threads"):
@@ -53,7 +54,6 @@ class LearnerSettings(Access):
         )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
-        require(self, "user_share", 0 < self.user_share <= 1, "above 0, at most 1")
         for name in ("seed", "publish_examples"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
 

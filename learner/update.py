@@ -18,6 +18,7 @@ from learner.losses import proximal
 from learner.objective import logits_of, pair_costs, prepare, slate_losses
 from learner.ranker import TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
+from learner.update_settings import UpdateSettings
 from schemas.errors import SnapshotError
 
 _TASK_LOSS = 0.6
@@ -29,41 +30,6 @@ _ACCUMULATED: Final = 0.1
 """What Adagrad has summed up of a row at birth; it bounds the row's first step."""
 
 _TINY: Final = 1e-12
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpdateSettings:
-    """How the stream moves the adapter.
-
-    Ranks are per layer. `step` and `row_step` are step sizes at a batch of 64 slates and per row: 0.05 and
-    0.25 of the base's. `closeness` weighs the divergence from the last published model on what is replayed.
-    Every `consolidate_every` labelled items the adapter is folded into the base; 0: never.
-    `user_share` is the most that one user moves of what is learned; 1: all of it.
-    `alarm` is the chance that ADWIN calls a steady loss a drift; 0: it is not asked. A drift lifts the
-    budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the budget's descent.
-    An item or a user gets a row of its own with the label at which it was met `admit_after` times.
-    With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
-    """
-
-    rank: int = 6
-    mean_rank: int = 4
-    step: float = 1e-4
-    row_step: float = 0.005
-    replay: float = 0.5
-    memory: int = 4_096
-    memory_horizon: int = 16_384
-    orthogonality: float = 0.05
-    beta: float = 0.99
-    allocate_every: int = 50
-    descent_examples: int = 20_000
-    exchange: float = 0.05
-    clip: float = 5.0
-    closeness: float = 0.0
-    consolidate_every: int = 0
-    user_share: float = 0.05
-    alarm: float = 0.002
-    boost: float = 60.0
-    admit_after: int = 1
 
 
 def adapted(ranker: Ranker, rank: int, seed: int) -> Ranker:
@@ -211,8 +177,9 @@ class Updater:
 
     def _allocate(self) -> None:
         changed = self.allocator.allocate().changed
-        clear_moments(self._adam, self._layers, changed)
-        clear_moments(self._adagrad, self._layers, changed, _ACCUMULATED)
+        if self._settings.clear_moments:
+            clear_moments(self._adam, self._layers, changed)
+            clear_moments(self._adagrad, self._layers, changed, _ACCUMULATED)
 
     def _notice_drift(self, losses: Sequence[float]) -> bool:
         """Whether the loss has risen; if so, the budget is lifted, and rows move as freely as at birth."""

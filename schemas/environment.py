@@ -8,6 +8,8 @@ from schemas.errors import SettingsError
 
 ENV_PREFIX: Final = "FRESHRANK_"
 
+_TRUTH: Final = {"true": True, "false": False}
+
 T = TypeVar("T")
 
 
@@ -58,9 +60,9 @@ def _value(spec: Field[Any], text: str) -> Any:
     if kind is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
-        return kind(text)
-    except ValueError:
-        expected = {int: "a whole number", float: "a number"}[kind]
+        return _TRUTH[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        expected = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
         raise SettingsError(f"{variable(spec.name)}: expected {expected}, got {text!r}") from None
 
 

@@ -127,7 +127,7 @@ def _start(
     embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER)
     fit = BackfillSettings(seed=seed)
     trained = train_base(items, slates, embed, DEFAULT_TEXT_ENCODER, RankerSettings(), fit, progress=progress)
-    return Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base)
+    return Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base, update=settings)
 
 
 def _counted(events: Iterable[UserEvent], stage: str, total: int, progress: Progress) -> Iterator[UserEvent]:

@@ -29,7 +29,7 @@ from learner.online import OnlineLearner
 from learner.ranker import RankerSettings
 from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas import codec, environment, topics
 from schemas.access import Access
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem

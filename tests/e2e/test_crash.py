@@ -15,7 +15,7 @@ from learner.base import load_base
 from learner.ledger import Ledger
 from learner.online import OnlineLearner
 from learner.settings import LearnerSettings
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.checkpoint import Snapshot
 from schemas.codec import decode
 from schemas.events import UserEvent

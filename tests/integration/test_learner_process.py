@@ -21,7 +21,7 @@ from learner.online import OnlineLearner
 from learner.ranker import RankerSettings
 from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, Vectors
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas import codec, topics
 from schemas.access import Access
 from schemas.checkpoint import Manifest

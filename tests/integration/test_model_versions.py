@@ -18,7 +18,7 @@ from learner.online import OnlineLearner
 from learner.rollback import served_by
 from learner.scorer import score
 from learner.settings import LearnerSettings
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.checkpoint import Manifest
 from schemas.environment import variable
 from schemas.errors import CheckpointRefused

@@ -15,7 +15,7 @@ from learner import snapshots
 from learner.base import Base, save_base
 from learner.online import OnlineLearner
 from learner.ranks import ALONE
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from stream.process import free_port
 from tests.integration.rank_process import learn
 from tests.integration.test_learner_process import (

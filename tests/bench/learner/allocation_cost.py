@@ -5,7 +5,7 @@ from itertools import islice
 from time import process_time
 
 from learner.online import OnlineLearner
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.labels import LabeledSlate
 from tests.bench.learner.workload import BATCH, labels, learner
 from tests.bench.report import Figure

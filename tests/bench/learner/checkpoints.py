@@ -6,7 +6,7 @@ from time import perf_counter, thread_time
 
 from learner.checkpoint import chunk
 from learner.loop import fault_in
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from tests.bench.learner.workload import labels, learner
 from tests.bench.report import Figure
 from tests.drafts import manifest_of

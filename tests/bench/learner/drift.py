@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from learner.online import OnlineLearner
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from tests.bench.learner.probe import Probe
 from tests.bench.report import Figure
 from tests.tastes import ITEMS, base, born, slates, turned

@@ -17,7 +17,7 @@ from learner.ledger import Ledger
 from learner.objective import example_loss
 from learner.online import OnlineLearner
 from learner.ranker import TABLES, Ranker
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.labels import LabeledSlate
 from tests.bench.learner.probe import Probe
 from tests.bench.report import Figure

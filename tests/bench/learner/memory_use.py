@@ -5,7 +5,7 @@ from itertools import islice
 
 import psutil
 
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from tests.bench.learner.workload import TINY, labels, learner
 from tests.bench.report import Figure
 

@@ -6,7 +6,7 @@ from time import perf_counter, process_time
 
 import torch
 
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from tests.bench.learner.workload import BATCH, labels, learner
 from tests.bench.report import Figure
 

@@ -12,7 +12,7 @@ from learner.catalogue import frequent_keys
 from learner.knowledge import Knowledge
 from learner.online import OnlineLearner
 from learner.ranker import Ranker, RankerSettings
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
 

@@ -10,14 +10,14 @@ from learner.draft import Draft
 from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer, score
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.errors import CheckpointRefused
 from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, born, slates, turned
 from tests.tiny import embed
 
 BATCH = 32
-SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, memory=128, memory_horizon=256)
+SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, replay_memory=128, replay_horizon=256)
 QUERIES = [
     Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)
 ]

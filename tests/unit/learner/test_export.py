@@ -12,7 +12,7 @@ from learner.export import export, moved
 from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import score
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from tests.tastes import ITEMS, base, slates, turned
 from tests.tiny import embed
 

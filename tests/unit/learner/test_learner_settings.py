@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from learner.settings import LearnerSettings
+from learner.update_settings import UpdateSettings
 from schemas.errors import SettingsError
 
 
@@ -27,9 +28,23 @@ def test_variables_are_parsed_to_the_type_of_their_default() -> None:
     assert settings.base_dir == Path("/models/base")
 
 
+def test_the_environment_says_how_weights_are_updated() -> None:
+    environ = {"FRESHRANK_BETA": "0.9", "FRESHRANK_RANK": "12", "FRESHRANK_CLEAR_MOMENTS": "false"}
+    settings = LearnerSettings.from_env(environ)
+    assert isinstance(settings, UpdateSettings)
+    assert (settings.beta, settings.rank, settings.clear_moments) == (0.9, 12, False)
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
+        ("FRESHRANK_STEP", "-1.0"),
+        ("FRESHRANK_BETA", "1.0"),
+        ("FRESHRANK_MEAN_RANK", "7"),
+        ("FRESHRANK_REPLAY_HORIZON", "100"),
+        ("FRESHRANK_EXCHANGE", "1.5"),
+        ("FRESHRANK_CLEAR_MOMENTS", "perhaps"),
+        ("FRESHRANK_USER_SHARE", "0.0"),
         ("FRESHRANK_PUBLISH_MS", "soon"),
         ("FRESHRANK_PUBLISH_MS", "0"),
         ("FRESHRANK_SNAPSHOT_S", "inf"),

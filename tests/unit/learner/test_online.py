@@ -11,7 +11,7 @@ from learner.learned_arms import AdaLora, Frozen
 from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.errors import CheckpointRefused, SnapshotError
 from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of
@@ -20,8 +20,8 @@ from tests.tiny import ITEMS, SHAPE, base, embed, labels
 SETTINGS = UpdateSettings(
     rank=4,
     mean_rank=2,
-    memory=64,
-    memory_horizon=128,
+    replay_memory=64,
+    replay_horizon=128,
     allocate_every=3,
     descent_examples=64,
 )

@@ -17,7 +17,7 @@ from learner.query import TASKS, Query
 from learner.ranker import RankerSettings
 from learner.scorer import Scorer
 from learner.shortlist import MOST
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session, SessionItem
 from tests.drafts import manifest_of
@@ -38,7 +38,7 @@ SHAPE = RankerSettings(
 ITEMS = [
     Item(item_id=f"i{n}", ts=0, title=f"{KINDS[n % 4]} {n}", tags=[KINDS[n % 4]]) for n in range(MOST + 20)
 ]
-SETTINGS = UpdateSettings(rank=4, mean_rank=2, memory=64, memory_horizon=128)
+SETTINGS = UpdateSettings(rank=4, mean_rank=2, replay_memory=64, replay_horizon=128)
 CLICK = TASKS.index("click")
 
 

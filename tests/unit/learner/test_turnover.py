@@ -15,7 +15,7 @@ from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.ranking import Ranking
 from learner.scorer import Scorer
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of

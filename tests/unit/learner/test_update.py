@@ -1,20 +1,23 @@
 """What moves the weights: drifts, closeness to what was published, and that all of it can be interrupted."""
 
+from dataclasses import fields
+from functools import cache
+
 import numpy as np
 import pytest
 
 from learner.online import OnlineLearner
 from learner.query import Query
 from learner.scorer import score
-from learner.update import UpdateSettings
-from tests.tastes import ITEMS, base, born, slates, turned
+from learner.update_settings import UpdateSettings
+from tests.tastes import ITEMS, USERS, base, born, slates, turned
 from tests.tiny import embed
 
 BATCH = 32
 
 
 def learner(**settings: float) -> OnlineLearner:
-    defaults = {"allocate_every": 3, "descent_examples": 400, "memory": 256, "memory_horizon": 512}
+    defaults = {"allocate_every": 3, "descent_examples": 400, "replay_memory": 256, "replay_horizon": 512}
     online = OnlineLearner(base(), embed, UpdateSettings(**(defaults | settings)), seed=0)
     online.put_items(ITEMS)
     return online
@@ -80,3 +83,51 @@ def test_resuming_within_a_drift_equals_running_through(closeness: float) -> Non
     for online in (through, resumed):
         drifted(online, turned, 160, first=30_000)
     assert through.snapshot() == resumed.snapshot()
+
+
+TUNED: dict[str, float] = {
+    "rank": 8,
+    "mean_rank": 1,
+    "step": 2e-4,
+    "row_step": 0.01,
+    "replay": 1.0,
+    "replay_memory": 40,
+    "replay_horizon": 300,
+    "orthogonality": 0.5,
+    "beta": 0.5,
+    "allocate_every": 2,
+    "descent_examples": 5_000,
+    "exchange": 0.5,
+    "clear_moments": False,
+    "clip": 1e-3,
+    "closeness": 1.0,
+    "consolidate_every": 500,
+    "user_share": 0.001,
+    "alarm": 0.0,
+    "boost": 2.0,
+    "admit_after": 4,
+}
+"""Another value for every knob."""
+
+
+def weights_of(**settings: float) -> bytes:
+    """What is published after a drift, of users new to the base; a memory of 64 slates is soon full."""
+    short = {"replay_memory": 64, "replay_horizon": 128, "descent_examples": 100}
+    online = learner(**short | settings)
+    new = range(USERS, 2 * USERS)
+    stream = slates(192, 5, born, new, first=10_000) + slates(192, 5, turned, new, first=20_000)
+    for start in range(0, len(stream), BATCH):
+        online.learn(stream[start : start + BATCH])
+        if start % (4 * BATCH) == 0:
+            online.checkpoint()
+    return online.checkpoint().payload
+
+
+@cache
+def usual() -> bytes:
+    return weights_of()
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in fields(UpdateSettings)])
+def test_every_setting_tells_in_the_weights(name: str) -> None:
+    assert weights_of(**{name: TUNED[name]}) != usual()
