@@ -24,9 +24,6 @@ from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
 from schemas.events import Item
 
-UTILITY: Mapping[str, float] = {"click": 0.4, "satisfied": 0.5, "like": 0.3, "negative": -1.0}
-"""What each outcome is worth; a recommendation is ranked by the expected sum."""
-
 _PAIRS = 65_536
 """Most pairs of one forward pass: bounds memory where whole catalogues are ranked."""
 
@@ -217,10 +214,13 @@ def _spread(few: NDArray[np.float32], indices: NDArray[np.intp], n: int) -> NDAr
     return every
 
 
-def utility(
-    probabilities: NDArray[np.float32], weights: Mapping[str, float] = UTILITY
-) -> NDArray[np.float32]:
-    """Expected worth of showing each candidate: probabilities [n, K] → [n]."""
+def utility(probabilities: NDArray[np.float32], weights: Mapping[str, float]) -> NDArray[np.float32]:
+    """Expected worth of showing each candidate, by what each task's outcome is worth: [n, K] → [n].
+
+    >>> weights = {"click": 1.0, "satisfied": 0.5, "like": 0.0, "negative": -2.0}
+    >>> utility(np.array([[0.5, 0.5, 0.5, 0.0], [0.5, 0.5, 0.5, 0.5]], np.float32), weights)
+    array([ 0.75, -0.25], dtype=float32)
+    """
     worth: NDArray[np.float32] = probabilities @ np.array([weights[task] for task in TASKS], np.float32)
     return worth
 

@@ -12,6 +12,7 @@ from schemas import environment
 from schemas.access import Access
 from schemas.environment import require, setting
 from schemas.recommendation import MAX_K
+from stream import worth
 from stream.join_settings import EVERYWHERE, REFINEMENTS, JoinSettings, Rules
 
 ROLES: Final = ("label", "score", "evaluate")
@@ -59,6 +60,10 @@ class Settings(Access):
     web_token: str = setting(
         "", "bearer token that every page but health asks for; a must beyond loopback", secret=True
     )
+    utility: tuple[str, ...] = setting(
+        worth.entries(worth.WORTH),
+        "what each outcome is worth, `outcome=weight`, comma-separated; one not named: 0",
+    )
     refresh_k: int = setting(10, "items in a recommendation that is refreshed without being asked for")
 
     def __post_init__(self) -> None:
@@ -83,6 +88,8 @@ class Settings(Access):
         require(self, "web_port", 1 <= self.web_port <= 65535, "a port, 1 to 65535")
         safe = is_loopback(self.web_host) or bool(self.web_token)
         require(self, "web_token", safe, f"a token, as web_host {self.web_host} is not loopback")
+        known = ", ".join(f"{outcome}=number" for outcome in worth.WORTH)
+        require(self, "utility", worth.parse(self.utility) is not None, f"some of {known}, not all 0")
         require(self, "refresh_k", 1 <= self.refresh_k <= MAX_K, f"1 to {MAX_K}")
 
     @classmethod
@@ -106,6 +113,11 @@ class Settings(Access):
     def base_dir(self) -> Path:
         """The directory of the trained base, with the default filled in."""
         return Path(self.base) if self.base else Path(self.state_dir) / "base"
+
+    @property
+    def worth(self) -> dict[str, float]:
+        """What each outcome is worth: an answer is ranked by the expected sum."""
+        return worth.parse(self.utility) or {}
 
     @property
     def join(self) -> JoinSettings:

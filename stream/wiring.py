@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,7 +189,7 @@ def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
     serving = Serving(
         scorer=None if scorer is None else ScorerThread(scorer, core.executor),
         query=Query,
-        utility=utility,
+        utility=partial(utility, weights=core.settings.worth),
         sessions=core.sessions.get,
         assortment=core.assortment,
         policy=EpsilonGreedy(),

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from learner.query import TASKS
 from schemas.environment import variable
 from schemas.errors import SettingsError
 from stream.settings import Settings
@@ -68,12 +69,23 @@ def test_database_and_base_can_be_given() -> None:
         ("web_port", "0"),
         ("web_port", "70000"),
         ("refresh_k", "501"),
+        ("utility", "click"),
+        ("utility", "views=1"),
+        ("utility", "click=nan"),
+        ("utility", "click=0,like=0"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_with_its_name_and_value(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable(name)}: expected .*, got") as caught:
         Settings.from_env({variable(name): text})
     assert repr(text) in str(caught.value)
+
+
+def test_what_outcomes_are_worth_is_a_setting_for_every_task() -> None:
+    assert Settings().worth == {"click": 0.4, "satisfied": 0.5, "like": 0.3, "negative": -1.0}
+    settings = Settings.from_env({"FRESHRANK_UTILITY": "satisfied=0.5,click=1"})
+    assert settings.worth == {"click": 1.0, "satisfied": 0.5, "like": 0.0, "negative": 0.0}
+    assert Settings().worth.keys() == set(TASKS)
 
 
 def test_every_field_says_what_it_is_for() -> None:
