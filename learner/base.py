@@ -63,6 +63,8 @@ class Base:
         """
         ranker = Ranker(self.settings)
         own = ranker.state_dict()
+        for table in TABLES:  # an id that the base does not know is nothing yet, and the same to everyone
+            own[f"{table}.weight"].zero_()
         for name, tensor in self.weights.items():
             index = TABLES.get(name.removesuffix(".weight"))
             if index is None or rows is None:

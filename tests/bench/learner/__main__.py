@@ -11,6 +11,7 @@ import torch
 
 from tests.bench.learner.allocation_cost import allocation_cost
 from tests.bench.learner.checkpoints import checkpoints
+from tests.bench.learner.closed_loop import closed_loop
 from tests.bench.learner.drift import drift
 from tests.bench.learner.forgetting import forgetting
 from tests.bench.learner.memory_use import memory_use
@@ -27,6 +28,7 @@ ROWS: dict[str, Callable[[bool], Iterator[Figure]]] = {
     "memory": memory_use,
     "drift": drift,
     "forgetting": forgetting,
+    "closed-loop": closed_loop,
 }
 
 

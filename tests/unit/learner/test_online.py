@@ -116,6 +116,12 @@ def test_the_base_stays_what_it_was_while_the_stream_is_learned() -> None:
     )
 
 
+def test_rows_that_the_base_does_not_know_are_the_same_to_learner_and_scorer() -> None:
+    one, other = base().ranker().state_dict(), base().ranker().state_dict()
+    for name, tensor in one.items():
+        np.testing.assert_array_equal(tensor, other[name], name)
+
+
 def test_learning_lowers_the_loss_after_every_user_changed_their_mind() -> None:
     stream = labels(960, seed=7, turned=1)
 
