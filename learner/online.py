@@ -185,8 +185,7 @@ class OnlineLearner:
         """The weights of now: only the rows touched since the last, every FULL_EVERYth time all of them."""
         self._consolidate()
         self._give_rows()
-        every = self._settings.consolidate_every
-        due = bool(every) and self.examples_seen - self._lineage.since >= every
+        due = self._is_settled()
         full = due or self._only_full or self._published % FULL_EVERY == 0
         self._only_full = False
         touched = self._everything() if due else self._touched if full else self._unpublished
@@ -208,6 +207,12 @@ class OnlineLearner:
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         return draft
+
+    def _is_settled(self) -> bool:
+        """Whether a policy says that the adapter is to be folded into the base."""
+        every, below = self._settings.consolidate_every, self._settings.consolidate_below
+        many = bool(every) and self.examples_seen - self._lineage.since >= every
+        return many or self._updater.pruned_energy < below  # NaN is not
 
     def _note_loss(self, loss: float | None) -> None:
         self._losses.clear()

@@ -13,6 +13,7 @@ from learner.allocation import Allocator, clear_moments
 from learner.batching import Example
 from learner.budget import HorizonFreeBudget
 from learner.drift import Adwin
+from learner.energy import energies, faded, pruned_share
 from learner.knowledge import Knowledge
 from learner.losses import proximal
 from learner.objective import logits_of, pair_costs, prepare, slate_losses
@@ -97,6 +98,8 @@ class Updater:
         self.steps = 0
         self._adwin = Adwin(settings.alarm)
         self._excited = False  # has there been a drift, since when the budget comes down?
+        self.pruned_energy = math.nan
+        """Share of the adapter's energy that an allocation prunes, once the budget is down; NaN before."""
         self._published: dict[str, Tensor] = {}
         self.publish()
 
@@ -176,7 +179,13 @@ class Updater:
             self._adagrad.step()
 
     def _allocate(self) -> None:
-        changed = self.allocator.allocate().changed
+        settled = self._budget.excess(self.allocator.clock) == 0
+        measured = self._settings.consolidate_below > 0 and settled
+        energy = energies(self._layers) if measured else {}
+        moved = self.allocator.allocate()
+        share = pruned_share(energy, moved.pruned) if measured else math.nan
+        self.pruned_energy = faded(self.pruned_energy, share) if settled else math.nan
+        changed = moved.changed
         if self._settings.clear_moments:
             clear_moments(self._adam, self._layers, changed)
             clear_moments(self._adagrad, self._layers, changed, _ACCUMULATED)
@@ -215,6 +224,7 @@ class Updater:
             [self._gamma], dtype=torch.float64
         )  # set at birth, by the directions of then
         state["excited"] = torch.tensor([self._excited])
+        state["pruned_energy"] = torch.tensor([self.pruned_energy], dtype=torch.float64)
         state["adwin"] = torch.tensor(self._adwin.snapshot(), dtype=torch.float64).reshape(-1, 3)
         return state | {f"published.{name}": tensor for name, tensor in self._published.items()}
 
@@ -235,6 +245,7 @@ class Updater:
                 )
             self.steps, self._gamma = int(state["steps"]), float(state["gamma"])
             self._excited = bool(state["excited"])
+            self.pruned_energy = float(state["pruned_energy"])
             self._adwin.restore([(int(n), mean, dev) for n, mean, dev in state["adwin"].tolist()])
             self._published = {n: state[f"published.{n}"].clone() for n in self._published}
         except (KeyError, ValueError) as error:

@@ -28,7 +28,7 @@ class UpdateSettings:
     orthogonality: float = setting(0.05, "orthogonality term at birth, as a share of a click's loss; 0: none")
     beta: float = setting(0.99, "smoothing of importance and of its uncertainty, over updates")
     allocate_every: int = setting(50, "updates between two allocations of the ranks; 0: ranks stay")
-    descent_examples: int = setting(20_000, "labelled items over which the budget comes down")
+    descent_examples: int = setting(20_000, "labelled slates over which the budget comes down")
     exchange: float = setting(
         0.05, "share of the places that an allocation takes from the least important to regrow others"
     )
@@ -39,6 +39,11 @@ class UpdateSettings:
     )
     consolidate_every: int = setting(
         0, "labelled items after which the adapter is folded into the base; 0: never"
+    )
+    consolidate_below: float = setting(
+        0.0,
+        "fold the adapter into the base when allocations come to prune less than this share of its energy; "
+        "0: never",
     )
     user_share: float = setting(0.05, "most that one user moves of what is learned, 0 to 1; 1: all of it")
     alarm: float = setting(0.002, "chance that a steady loss is called a drift; 0: nothing is")
@@ -60,7 +65,7 @@ class UpdateSettings:
             require(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
         for name in ("allocate_every", "consolidate_every"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in ("beta", "alarm"):
+        for name in ("beta", "alarm", "consolidate_below"):
             require(self, name, 0 <= getattr(self, name) < 1, "at least 0, below 1")
         require(self, "exchange", 0 <= self.exchange <= 1, "0 to 1")
         require(self, "user_share", 0 < self.user_share <= 1, "above 0, at most 1")

@@ -102,6 +102,7 @@ TUNED: dict[str, float] = {
     "clip": 1e-3,
     "closeness": 1.0,
     "consolidate_every": 500,
+    "consolidate_below": 0.9,
     "user_share": 0.001,
     "alarm": 0.0,
     "boost": 2.0,
