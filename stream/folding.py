@@ -70,10 +70,12 @@ class PartitionFold(Generic[Token]):
             logged_ms: when the event was logged, if that is known: a device whose clock is fast moves
                 nobody's time beyond it.
         """
-        self._watermark.observe(topic, min(event.ts, logged_ms), now_ms)
+        ts = event.ts
+        self._watermark.observe(topic, ts if ts < logged_ms else logged_ms, now_ms)
         # What is late has its turn in the next advance, and is not done before it.
-        self._tokens[self._settings.span(max(event.ts, self._safe_ts))].append(token)
-        if not self._seen.is_new((topic, event.event_id)):
+        span = self._settings.span(ts if ts > self._safe_ts else self._safe_ts)
+        self._tokens[span].append(token)
+        if not self._seen.is_new(topic, event.event_id):
             self._labeler.counts["duplicates"] += 1
             return []
         self._remember(event)

@@ -7,8 +7,7 @@ that the same log gives the same labels whatever the batch boundaries, the order
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Sized
 from typing import TypeAlias
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from schemas.events import Click, Dwell, Feedback, Impression, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.opinions import value
+from stream.agenda import CLICK, CLOSE, DWELL, EXPIRE, FEEDBACK, IMPRESSION, SEAL, STRAY, Agenda, Due
 from stream.behaviour import Visit
 from stream.estimates import Estimates
 from stream.evidence import Evidence
@@ -24,23 +24,15 @@ from stream.join_settings import JoinSettings
 from stream.outcomes import trust_in
 from stream.slates import Durations, Slate, close, correct, engage, pass_over, teach, tell_click
 
-CLOSE, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK, STRAY, SEAL = range(8)
-"""Ranks: what comes first among equal times. A slate is closed before anything that happens at its end."""
-
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
 """(user_id, ts, request_id) → what was known of the user before ts, less what they did in that request."""
-
-Due: TypeAlias = tuple[int, int, str, str, str, str, float, str]
-"""What is done in its turn: ts, rank, event_id, request_id, item_id, kind, value, user_id.
-
-The heap compares in C."""
 
 
 class Labeler:
     """The join of one partition. Each slate ends in one final revision; what comes later corrects it.
 
     slates: by request id, from arrival until forgotten.
-    due: a heap of what the watermark has not reached.
+    agenda: what the watermark has not reached.
     forgets: (ts, request id) of the slates whose impression had its turn, in that order.
     newest: the open slate of a user on a surface.
     waiting: clicks by request id whose impression has not arrived, to be told when it does.
@@ -65,7 +57,7 @@ class Labeler:
         self._durations = durations
         self._evidence = evidence
         self._slates: dict[str, Slate] = {}
-        self._due: list[Due] = []
+        self._agenda = Agenda()
         self._forgets: deque[tuple[int, str]] = deque()
         self._newest: dict[tuple[str, str], str] = {}
         self._waiting: defaultdict[str, list[Click]] = defaultdict(list)
@@ -76,7 +68,8 @@ class Labeler:
 
     def __len__(self) -> int:
         """How many things are remembered; 0 once all is forgotten."""
-        return sum(map(len, (self._slates, self._due, self._newest, self._waiting, self._early)))
+        held: tuple[Sized, ...] = self._slates, self._agenda, self._newest, self._waiting, self._early
+        return sum(map(len, held))
 
     def fold(self, event: UserEvent) -> list[LabeledSlate]:
         """Take one event, not seen before; return the labels known at once."""
@@ -88,23 +81,20 @@ class Labeler:
             return self._arrive(event)
         if isinstance(event, Click):
             of = event.event_id, event.request_id, event.item_id, "click", 0.0
-            heappush(self._due, (event.ts, CLICK, *of, event.user_id))
+            self._agenda.add((event.ts, CLICK, *of, event.user_id))
             return self._tell(event)
         if isinstance(event, Dwell):
             of = event.event_id, event.request_id, event.item_id, "dwell", event.dwell_ms
-            heappush(self._due, (event.ts, DWELL, *of, event.user_id))
+            self._agenda.add((event.ts, DWELL, *of, event.user_id))
         elif isinstance(event, Feedback):
             return self._hear(event)
         return []
 
     def advance(self, watermark: int) -> list[LabeledSlate]:
         """Do all that is due before `watermark`, in order; return the labels that this makes final."""
-        queue, labels = self._due, []
-        # An event at the watermark may still come; a slate's end does not wait.
-        now = (watermark, IMPRESSION)
-        while queue and queue[0] < now:
-            due = heappop(queue)
-            if self._forgets and self._forgets[0][0] <= due[0]:
+        labels, forgets = [], self._forgets
+        for due in self._agenda.before(watermark):
+            if forgets and forgets[0][0] <= due[0]:
                 self._forget(due[0])
             label = self._turn(due)
             if label is not None:
@@ -118,7 +108,7 @@ class Labeler:
             self.counts["repeated_impressions"] += 1
             return []
         self._slates[request_id] = Slate(impression)
-        heappush(self._due, (impression.ts, IMPRESSION, impression.event_id, request_id, "", "", 0, ""))
+        self._agenda.add((impression.ts, IMPRESSION, impression.event_id, request_id, "", "", 0, ""))
         if request_id not in self._waiting:
             return []
         return [label for click in self._waiting.pop(request_id) for label in self._tell(click)]
@@ -143,29 +133,26 @@ class Labeler:
             trust = trust_in(event.user_id, event.item_id, self._rules, self._evidence.at(event.ts))
             return [label_feedback(event, self._session_of(event.user_id, event.ts, ""), trust)]
         of = event.event_id, event.request_id, event.item_id, event.kind, value(event)
-        heappush(self._due, (event.ts, FEEDBACK, *of, event.user_id))
+        self._agenda.add((event.ts, FEEDBACK, *of, event.user_id))
         return []
 
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
-        ts, rank, _, request_id, *_ = due
-        if rank == SEAL:
-            self._seal(ts)
+        ts, rank, request_id = due[0], due[1], due[3]
+        if rank >= STRAY:
+            self._learn(due)
             return None
-        if rank == STRAY:
-            self._learn_stray(due)
-            return None
-        slate = self._slates.get(request_id)
         if rank == EXPIRE:
             self._expire(request_id)
-        elif slate is None or (rank > IMPRESSION and slate.session is None):
+            return None
+        slate = self._slates.get(request_id)
+        if slate is None or (slate.session is None and rank > IMPRESSION):
             if rank != CLOSE:  # an old timer finds nothing
                 self._keep_early(due)
-        elif rank == CLOSE:
+            return None
+        if rank == CLOSE:
             return self._close(slate, ts)
-        else:
-            return self._open(slate) if rank == IMPRESSION else self._engage(slate, due)
-        return None
+        return self._open(slate) if rank == IMPRESSION else self._engage(slate, due)
 
     def _open(self, slate: Slate) -> LabeledSlate | None:
         """Fix the session, all of which has arrived, and close the slate that this one replaces."""
@@ -176,20 +163,17 @@ class Labeler:
         slate.session = slate.glimpse if is_exact else self._session(shown)
         if request_id in self._early:
             for due in self._early.pop(request_id):
-                heappush(self._due, due)
+                self._agenda.add(due)
         self._forgets.append((ts + 2 * self._longest_ms, request_id))
         self._await_seal(ts)
         window_ms = self._settings.window(shown.surface)
         previous = self._slates.get(self._newest.get(slate.key, ""))
         if previous is not None and previous.impression.ts > ts:  # this one came too late
-            self._close_at(slate, min(previous.impression.ts, ts + window_ms))
+            self._agenda.remind(min(previous.impression.ts, ts + window_ms), CLOSE, request_id)
             return None
         self._newest[slate.key] = request_id
-        self._close_at(slate, ts + window_ms)
+        self._agenda.remind(ts + window_ms, CLOSE, request_id)
         return None if previous is None else self._close(previous, ts)
-
-    def _close_at(self, slate: Slate, ts: int) -> None:
-        heappush(self._due, (ts, CLOSE, "", slate.impression.request_id, "", "", 0, ""))
 
     def _session(self, shown: Impression) -> Session:
         """What was known before the impression; a query of its own is the newest of all."""
@@ -225,7 +209,7 @@ class Labeler:
         ts, _, _, request_id, *_ = due
         early = self._early[request_id]
         if not early:
-            heappush(self._due, (ts + self._longest_ms, EXPIRE, "", request_id, "", "", 0, ""))
+            self._agenda.remind(ts + self._longest_ms, EXPIRE, request_id)
         early.append(due)
 
     def _expire(self, request_id: str) -> None:
@@ -240,11 +224,16 @@ class Labeler:
         """Learn from a click on no slate of the user's, when the slates of its epoch are learned from."""
         ts, rank, event_id, *_, user_id = due
         if rank == CLICK and "trust" in self._rules.refinements:
-            heappush(self._due, (ts + 2 * self._longest_ms, STRAY, event_id, "", "", "", 0, user_id))
+            due_ts = ts + 2 * self._longest_ms
+            self._agenda.remind(due_ts, STRAY, event_id=event_id, user_id=user_id)
             self._await_seal(ts)
 
-    def _learn_stray(self, due: Due) -> None:
-        ts, *_, user_id = due
+    def _learn(self, due: Due) -> None:
+        """Seal an epoch, or learn from a click on no slate of its user's, whose corrections would be over."""
+        ts, rank, *_, user_id = due
+        if rank == SEAL:
+            self._seal(ts)
+            return
         clicked_ts = ts - 2 * self._longest_ms
         growing = self._evidence.growing(clicked_ts)
         if growing is not None:
@@ -266,8 +255,7 @@ class Labeler:
         epoch = self._evidence.epoch(ts)
         if epoch not in self._unsealed and not self._evidence.is_sealed(ts):
             self._unsealed.add(epoch)
-            last_ts = self._evidence.end(epoch) + 2 * self._longest_ms - 1
-            heappush(self._due, (last_ts, SEAL, "", "", "", "", 0, ""))
+            self._agenda.remind(self._evidence.end(epoch) + 2 * self._longest_ms - 1, SEAL)
 
     def _seal(self, last_ts: int) -> None:
         epoch = self._evidence.epoch(last_ts - 2 * self._longest_ms)

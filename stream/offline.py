@@ -28,7 +28,9 @@ def label(
 ) -> Iterator[LabeledSlate]:
     """Yield all labels of a log whose events come in order of time, also of the slates open at its end."""
     for number, event in enumerate(events, start=1):
-        yield from fold.fold(event, TOPICS[type(event)], None, NO_CLOCK)
+        labels = fold.fold(event, TOPICS[type(event)], None, NO_CLOCK)
+        if labels:
+            yield from labels
         if number % every == 0:
             yield from fold.advance(NO_CLOCK)
             release(fold)

@@ -49,8 +49,8 @@ def satisfaction(dwell_ms: float, duration_ms: float | None) -> float:
     >>> satisfaction(9_000, 60_000), satisfaction(9_000, 6_000), satisfaction(9_000, None)
     (0.5, 1.0, 0.5)
     """
-    expected = min(duration_ms, ATTENTION_MS) if duration_ms else ATTENTION_MS
-    return min(1.0, dwell_ms / expected)
+    expected = duration_ms if duration_ms and duration_ms < ATTENTION_MS else ATTENTION_MS
+    return dwell_ms / expected if dwell_ms < expected else 1.0
 
 
 def is_bounce(clicked: bool, share: float | None) -> bool:

@@ -9,6 +9,7 @@ settled keeps how it looked, and nothing else.
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from functools import partial
+from itertools import compress
 
 import msgspec
 
@@ -115,15 +116,8 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tag
     Clocks differ: a click stamped before its own impression must not leak into its own label. Intent is
     told where `tags` are given, and only of moments that are not settled.
     """
-    counts = list(state.counts)
-    hidden = [one for one in state.touches if one.seen[0] >= ts or one.request_id == request_id]
-    if hidden:
-        glances = [one.seen for one in state.touches if one.seen[0] < ts and one.request_id != request_id]
-        glances = _show_parts(state.settled + glances, hidden, counts, ts, request_id)
-    else:
-        glances = [one.seen for one in state.touches[-RECENT:]]
-        if len(glances) < RECENT:
-            glances = state.settled[len(glances) - RECENT :] + glances
+    counts = state.counts[:]
+    glances = _glances(state, counts, ts, request_id)
     for slate in reversed(state.slates):
         if slate[0] < ts:
             break
@@ -169,9 +163,8 @@ def _times(state: SessionState, touches: Iterable[Touch]) -> Iterable[int]:
 
 def _counts_at(state: SessionState, request_id: str | None, ts: int) -> list[int]:
     """The counters before a moment that is not settled, leaving out touches of `request_id`."""
-    counts = list(state.counts)
-    hidden = [one for one in state.touches if one.seen[0] >= ts or one.request_id == request_id]
-    _show_parts([], hidden, counts, ts, request_id)
+    counts = state.counts[:]
+    _glances(state, counts, ts, request_id)
     counts[IMPRESSIONS] -= sum(number for at, _, number in state.slates if at >= ts)
     counts[SEARCHES] -= sum(at >= ts for at, _, _ in state.searches)
     return counts
@@ -186,17 +179,20 @@ def _query(state: SessionState, counts: list[int], ts: int) -> str | None:
     return None
 
 
-def _show_parts(
-    glances: list[Glance], hidden: list[Touch], counts: list[int], ts: int, request_id: str | None
-) -> list[Glance]:
-    """Show of touches that went on after `ts` what was before it; take the rest out of `counts`."""
-    parts = []
-    for one in hidden:
-        _add(counts, one.counts, -1)
-        if one.marks[0][0] < ts and one.request_id != request_id:
-            seen, counted = glance(one.item_id, [m for m in one.marks if m[0] < ts])
-            _add(counts, counted, 1)
-            parts.append(seen)
+def _glances(state: SessionState, counts: list[int], ts: int, request_id: str | None) -> list[Glance]:
+    """Return the last touches as they were before `ts`; take the rest, and the request's, out of `counts`."""
+    glances, parts = state.settled[:], []
+    for one in state.touches:
+        if one.request_id == request_id:
+            _add(counts, one.counts, -1)
+        elif one.seen[0] < ts:
+            glances.append(one.seen)
+        else:
+            _add(counts, one.counts, -1)
+            if one.marks[0][0] < ts:
+                seen, counted = glance(one.item_id, [mark for mark in one.marks if mark[0] < ts])
+                _add(counts, counted, 1)
+                parts.append(seen)
     return (sorted(glances + parts) if parts else glances)[-RECENT:]
 
 
@@ -217,19 +213,20 @@ def _recent(glances: list[Glance], ts: int) -> list[SessionItem]:
 
 
 def _counters(counts: list[int]) -> dict[str, float]:
-    known: dict[str, float] = {name: count for name, count in zip(NAMES, counts, strict=False) if count}
+    known: dict[str, float] = dict(zip(compress(NAMES, counts), filter(None, counts), strict=True))
     if counts[_SATISFIED]:
         known["satisfied"] = counts[_SATISFIED] / UNITS
     return known
 
 
 def _add_slate(state: SessionState, slate: tuple[int, str, int]) -> None:
-    if slate[0] < state.settled_ts or slate in state.slates:
+    slates = state.slates
+    if slate[0] < state.settled_ts or slate in slates:
         return
-    insort(state.slates, slate)
+    insort(slates, slate)
     state.counts[IMPRESSIONS] += slate[2]
-    if len(state.slates) > LIMIT:
-        del state.slates[0]
+    if len(slates) > LIMIT:
+        del slates[0]
 
 
 def _add_search(state: SessionState, search: tuple[int, str, str]) -> None:
@@ -261,21 +258,21 @@ def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> 
 
 def _groups(marks: list[Mark]) -> Iterable[list[Mark]]:
     """Split marks, oldest first, so that none is later than `TOUCH_MS` after the first of its group."""
-    while marks:
-        end = bisect_left(marks, (marks[0][0] + TOUCH_MS,))
-        yield marks[:end]
-        marks = marks[end:]
+    if marks[-1][0] < marks[0][0] + TOUCH_MS:  # as nearly always
+        return [marks]
+    end = bisect_left(marks, (marks[0][0] + TOUCH_MS,))
+    return [marks[:end], *_groups(marks[end:])]
 
 
 def _insert(state: SessionState, new: Touch) -> None:
     touches = state.touches
-    if not touches or order(touches[-1]) < order(new):
+    if not touches or touches[-1].seen[0] < new.seen[0]:
         touches.append(new)
     else:
         insort(touches, new, key=order)
     _add(state.counts, new.counts, 1)
     if len(touches) > LIMIT:
-        _settle_first(state)
+        _settle_first(state, 1)
 
 
 def _settle_leanings(state: SessionState, leanings: Leanings, until: int, tags: Tags) -> None:
@@ -287,25 +284,35 @@ def _settle_leanings(state: SessionState, leanings: Leanings, until: int, tags: 
 def _settle(state: SessionState) -> None:
     """Let go of what no moment still to be asked for would see otherwise than it is now."""
     touches, slates, searches, until = state.touches, state.slates, state.searches, state.settled_ts
-    while touches and touches[0].marks[0][0] + TOUCH_MS <= until:
-        _settle_first(state)
+    over = 0
+    for one in touches:
+        if one.marks[0][0] + TOUCH_MS > until:
+            break
+        over += 1
+    if over:
+        _settle_first(state, over)
     while slates and slates[0][0] < until:
         del slates[0]
     while searches and searches[0][0] < until - QUERY_MS:
         del searches[0]
 
 
-def _settle_first(state: SessionState) -> None:
-    state.settled.append(state.touches.pop(0).seen)
-    if len(state.settled) > RECENT:
-        del state.settled[0]
+def _settle_first(state: SessionState, number: int) -> None:
+    """Let go of the oldest touches, except for how they looked."""
+    state.settled += [one.seen for one in state.touches[:number]]
+    del state.touches[:number], state.settled[:-RECENT]
 
 
 def _add(counts: list[int], more: Counts, sign: int) -> None:
-    # Written out: every label comes through here.
+    # Written out, and most are 0: every event and every label comes through here.
     clicks, dwells, satisfied, likes, negatives = more
-    counts[0] += sign * clicks
-    counts[1] += sign * dwells
-    counts[2] += sign * satisfied
-    counts[3] += sign * likes
-    counts[4] += sign * negatives
+    if clicks:
+        counts[0] += sign * clicks
+    if dwells:
+        counts[1] += sign * dwells
+    if satisfied:
+        counts[2] += sign * satisfied
+    if likes:
+        counts[3] += sign * likes
+    if negatives:
+        counts[4] += sign * negatives

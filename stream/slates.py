@@ -78,10 +78,12 @@ def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> 
         news = known.clicked_ts is None
         if news:
             known.clicked_ts = ts
-            slate.lowest = max(slate.lowest, shown.position)
+            if shown.position > slate.lowest:
+                slate.lowest = shown.position
     elif kind == "dwell":
         news = known.dwell_ms is None or value > known.dwell_ms
-        known.dwell_ms = value if news else known.dwell_ms
+        if news:
+            known.dwell_ms = value
         known.impossible |= is_impossible(value, ts - slate.impression.ts, None)
     else:
         news = known.feedback.get(kind) != value
@@ -97,6 +99,8 @@ def pass_over(
     None if there is nothing new to tell. What the user did anything with is left to the final revision.
     """
     shown, known = slate.impression, slate.engagements
+    if len(shown.items) == 1:
+        return None
     above = [
         item
         for item in distinct(slate)

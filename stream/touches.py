@@ -37,6 +37,8 @@ Glance: TypeAlias = tuple[int, str, int, int]
 Counts: TypeAlias = tuple[int, int, int, int, int]
 """In the order of `COUNTERS`."""
 
+_CLICKED: Counts = (1, 0, 0, 0, 0)
+
 
 class Touch(msgspec.Struct, array_like=True, gc=False):
     """What a user did with one item of one slate; marks are oldest first and never empty.
@@ -79,6 +81,12 @@ def glance(item_id: str, marks: list[Mark]) -> tuple[Glance, Counts]:
     >>> glance("a", [(5, CLICK, 0), (9, DWELL, 250)])
     ((9, 'a', 1, 250), (1, 1, 250, 0, 0))
     """
+    if len(marks) == 1:  # as nearly always
+        ts, action, share = marks[0]
+        if action == CLICK:
+            return (ts, item_id, CLICK, UNKNOWN), _CLICKED
+        if action == DWELL:
+            return (ts, item_id, DWELL, share), (0, 1, share, 0, 0)
     clicks, dwells, likes, negatives = 0, 0, 0, 0
     stayed, said, strongest = UNKNOWN, UNKNOWN, DWELL
     for _, action, share in marks:
