@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from learner.catalogue import KEY_SLOTS, NUMBER_SLOTS, TAG_SLOTS, Catalogue
 from learner.counters import RATES, Counters
+from learner.weighing import weighted
 from schemas.labels import Session
 
 Floats = NDArray[np.float32]
@@ -187,9 +188,9 @@ def match_features(catalogue: Catalogue, touched: Ints, satisfaction: Floats, ro
     columns = [
         (rows[:, None] == touched).any(1) & (rows > 0),
         np.log1p(sharing),
-        shared @ liking / (sharing + 1),
+        weighted(shared, liking) / (sharing + 1),
         shared[:, -1],
-        alike @ liking / (alike.sum(1) + 1),
+        weighted(alike, liking) / (alike.sum(1) + 1),
         np.log1p(alike.sum(1)),
     ]
     return np.concatenate([np.stack(columns, 1), np.log1p(same_key)], axis=1, dtype=np.float32)

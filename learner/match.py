@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from learner.affinities import DAYS, LIKES, PLEASED, TOUCHED, Affinities, Near
 from learner.catalogue import TAG_SLOTS, Catalogue
+from learner.weighing import weighted
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -60,7 +61,7 @@ def _texts(catalogue: Catalogue, touched: Ints, rows: Ints) -> list[Floats]:
         return [np.zeros(len(rows), np.float32)] * 3
     cosines = catalogue.text[rows] @ catalogue.text[touched].T  # [n, l]; text vectors have unit length
     fading = 0.9 ** np.arange(len(touched), dtype=np.float32)
-    return [cosines[:, :_LAST].max(1), cosines @ (fading / fading.sum()), cosines.max(1)]
+    return [cosines[:, :_LAST].max(1), weighted(cosines, fading / fading.sum()), cosines.max(1)]
 
 
 def _tags(catalogue: Catalogue, touched: Ints, fading: float, rows: Ints) -> Floats:
