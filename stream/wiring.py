@@ -26,6 +26,7 @@ from learner.scorer import Scorer, utility
 from learner.text import TextEncoder
 from schemas.errors import BaseError
 from schemas.topics import ITEMS, MODELS, Topic
+from stream import oddity
 from stream.agents import Agents
 from stream.answering import Answering
 from stream.batches import BatchApp
@@ -238,6 +239,8 @@ def _label(
     core: _Core, agents: Agents, listeners: list[Listener], may_begin: asyncio.Event, refresher: Refresher
 ) -> None:
     """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
+    if "trust" in core.settings.join.rules.refinements:
+        oddity.prepare()
     view = SessionView(core.sessions)
     durations, tags = core.assortment.duration, core.assortment.tags
     hearing = Hearing(core.clock())
