@@ -30,6 +30,7 @@ from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings
 from stream.offline import NO_CLOCK, TOPICS, release
 from stream.ranking import eligible, recommend
+from stream.settings import Settings
 from tests.closed_loop_world import LOOKED_AT, SURFACE, Laws, Visit, World, impression
 from tests.drafts import manifest_of
 from tests.synthetic import START_TS
@@ -41,6 +42,7 @@ JOIN = JoinSettings(window_ms=60_000, lateness_ms=1_000)
 SHAPE = RankerSettings(
     width=32, text_width=16, hidden=32, items=8_192, users=2_048, attributes=4_096, contexts=16
 )
+WORTH = Settings().worth
 WARM_UP = 1_000
 """Seed of the world whose log trains the base: no other world has its stories."""
 
@@ -159,7 +161,7 @@ def play(world: World, base: Base, publish_s: int | None, seed: int) -> list[Ser
                 one.remove_item(item_id)
 
     def rank(queries: Sequence[Query]) -> list[NDArray[np.float32]]:
-        return [utility(found) for found in scorer.score(queries)]
+        return [utility(found, WORTH) for found in scorer.score(queries)]
 
     loop = Loop(world, shelve)
     for tick in range(world.laws.duration_s):
