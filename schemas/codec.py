@@ -64,14 +64,29 @@ def decode_lines(record: type[R], lines: Sequence[bytes]) -> list[R] | None:
     >>> len(decode_lines(Search, [line, line])), decode_lines(Search, [line, b"[]\\n"])
     (2, None)
     """
-    raw = b"".join(lines)
+    return _decode_together(record, b"".join(lines), len(lines))
+
+
+def decode_all(record: type[R], values: Sequence[bytes]) -> list[R] | None:
+    """Parse and validate messages in one go; None where they have to be looked at one by one.
+
+    >>> from schemas.events import Search
+    >>> value = encode(Search(event_id="e", user_id="u", ts=1, query="jazz"))
+    >>> len(decode_all(Search, [value, value])), decode_all(Search, [value + b"\\n" + value, b""])
+    (2, None)
+    """
+    raw = b"\n".join(values)
+    return _decode_together(record, raw, len(values)) if raw.count(b"\n") < len(values) else None
+
+
+def _decode_together(record: type[R], raw: bytes, count: int) -> list[R] | None:
     if len(raw) > MAX_BYTES or not raw.isascii() or b"\\u" in raw:
         return None
     try:
         values: list[R] = _decoder(record).decode_lines(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return values if len(values) == len(lines) else None
+    return values if len(values) == count else None
 
 
 def _reason(message: str) -> Reason:

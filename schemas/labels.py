@@ -93,3 +93,8 @@ class LabeledSlate(Record, frozen=True, kw_only=True):
     def label_id(self) -> str:
         """The deduplication key of this revision."""
         return f"{self.request_id}#{self.revision}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it decides; of one revision all outcomes do, or none."""
+        return bool(self.outcomes) and self.outcomes[0].final

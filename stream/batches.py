@@ -7,6 +7,7 @@ gets what was fetched of a partition in one call, and commits their offsets itse
 """
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, Final, Protocol
 
 import faust
@@ -120,21 +121,17 @@ class _Producer(driver.Producer):  # type: ignore[misc]  # untyped
         sent: list[Sent] = []
         batch = producer.create_batch()
         begun = 0
-        for number, record in enumerate(records):
-            if _append(batch, record) is None:  # it is full
+        for number, (key, value, headers) in enumerate(records):
+            record = {"timestamp": None, "key": key, "value": value, "headers": list(headers)}
+            if batch.append(**record) is None:  # it is full
                 delivery = await producer.send_batch(batch, topic, partition=partition)
-                sent.extend(Sent(delivery, place) for place in range(number - begun))
+                sent.extend(map(Sent, repeat(delivery), range(number - begun)))
                 batch, begun = producer.create_batch(), number
-                _append(batch, record)
+                batch.append(**record)
         batch.close()
         delivery = await producer.send_batch(batch, topic, partition=partition)
-        sent.extend(Sent(delivery, place) for place in range(len(records) - begun))
+        sent.extend(map(Sent, repeat(delivery), range(len(records) - begun)))
         return sent
-
-
-def _append(batch: Any, record: Outgoing) -> Any:
-    key, value, headers = record
-    return batch.append(timestamp=None, key=key, value=value, headers=list(headers))
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]  # untyped

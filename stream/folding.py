@@ -54,7 +54,7 @@ class PartitionFold(Generic[Token]):
         self._watermark = Watermark(settings.lateness_ms)
         self._seen = Seen(settings.horizon_ms)
         self._tokens: defaultdict[int, list[Token]] = defaultdict(list)
-        self._safe_ts = self._taken_ts = 0
+        self._safe_ts = self._taken_ts = self._committed_ts = 0
         self._changed: set[str] = set()
 
     def fold(
@@ -112,7 +112,7 @@ class PartitionFold(Generic[Token]):
         Call it before every commit, and make it durable, as the sessions, before the commit.
         """
         # What was done at the last call is committed: sessions need not show moments before it.
-        self._taken_ts = self._safe_ts
+        self._committed_ts, self._taken_ts = self._taken_ts, self._safe_ts
         return self._evidence.take(self._safe_ts)
 
     def restore_evidence(self, raw: bytes) -> None:
@@ -148,5 +148,5 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
-        session.fold(state, event, duration_ms, self._taken_ts, self._tags)
+        session.fold(state, event, duration_ms, self._committed_ts, self._tags)
         self._changed.add(event.user_id)

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 from schemas.codec import encode
 from schemas.errors import InvalidRecord
-from schemas.events import UserEvent
 from schemas.labels import LabeledSlate
 from schemas.topics import LABELS, USER_EVENTS
 from schemas.trace import HEADER, Trace
@@ -18,7 +17,7 @@ from stream.metrics import Metrics
 from stream.outbox import Outbox, Outgoing
 from stream.partition import Partition
 from stream.progress import Progress
-from stream.reading import read_event
+from stream.reading import read_events
 from stream.refuser import Refuser
 from stream.session_table import SessionTable
 
@@ -39,6 +38,15 @@ class Told(NamedTuple):
 
     label: LabeledSlate
     caused_at: int | None
+
+
+class Stock(NamedTuple):
+    """What a partition has to make durable before its offsets are committed: evidence, and whose sessions."""
+
+    partition: int
+    offsets: Mapping[tuple[str, int], int]
+    evidence: bytes | None
+    changed: Sequence[str]
 
 
 class Labeller:
@@ -115,7 +123,7 @@ class Labeller:
             await asyncio.sleep(0)
 
     async def advance(self) -> None:
-        """Let time pass in every partition, then make durable and commit what is done."""
+        """Let time pass in every partition."""
         if not self._progress.is_settled():
             return
         era = self._era
@@ -123,14 +131,35 @@ class Labeller:
         async with self._turn:
             if era != self._era:
                 return
-            partitions = dict(self._partitions)
-            for number, partition in partitions.items():
+            for number, partition in self._partitions.items():
                 await self._send(number, self._advance(number, partition))
                 partition.release()
-            offsets = await self._durable(partitions)
+                self._measure(number, partition)
+            orphans = sum(one.counts.get("orphans", 0) for one in self._partitions.values())
+            self._metrics.orphans.set(orphans)
+
+    async def commit(self) -> None:
+        """Make durable and commit what is done.
+
+        Sessions are written a few at a time, and messages are folded in between: a session that is ahead of
+        the committed offsets does no harm.
+        """
+        if not self._progress.is_settled():
+            return
+        async with self._turn:
+            era = self._era
+            stocks = [_stock(number, partition) for number, partition in self._partitions.items()]
+            self._sessions.trim(keep={user_id for stock in stocks for user_id in stock.changed})
+        for stock in stocks:
+            for begin in range(0, len(stock.changed), SLICE):
+                await self._write(era, stock.partition, stock.changed[begin : begin + SLICE], None)
+                await asyncio.sleep(0)
+            await self._write(era, stock.partition, [], stock.evidence)
         await self._outbox.settle()
         if era == self._era:
-            await self._progress.commit(offsets)
+            await self._progress.commit(
+                {place: at for stock in stocks for place, at in stock.offsets.items()}
+            )
 
     def start_over(self) -> None:
         """Forget every partition: a rebalance has begun, or reading goes back to the committed offsets."""
@@ -147,16 +176,16 @@ class Labeller:
         told: list[Told] = []
         refused: list[tuple[Inbound, InvalidRecord]] = []
         partition, now = self._partitions[number], self._hearing.now()
-        for message in messages:
-            try:
-                event = read_event(message)
-            except InvalidRecord as error:
-                refused.append((message, error))
+        for message, event in zip(messages, read_events(messages), strict=True):
+            if isinstance(event, InvalidRecord):
+                refused.append((message, event))
                 partition.skip(message)
                 continue
             labels = partition.take(event, message, now)
-            told.extend(Told(label, message.timestamp) for label in labels)
-            self._notice(event)
+            if labels:
+                told += [Told(label, message.timestamp) for label in labels]
+            for listener in self._listeners:
+                listener.on_event(event)
         told.extend(self._advance(number, partition))
         for message, reason in refused:
             await self._refuser.refuse(message, reason)
@@ -170,10 +199,6 @@ class Labeller:
             partition.restore_evidence(evidence)
         return partition
 
-    def _notice(self, event: UserEvent) -> None:
-        for listener in self._listeners:
-            listener.on_event(event)
-
     def _advance(self, number: int, partition: Partition) -> list[Told]:
         """What time has made final in a partition, as far as its topics were read."""
         behind = self._progress.behind(number, {topic: partition.position(topic) for topic in TOPICS})
@@ -183,21 +208,15 @@ class Labeller:
         unread = [topic for topic, messages in behind.items() if messages is None or messages > 0]
         return [Told(label, None) for label in partition.advance(self._hearing.now(), unread)]
 
-    async def _durable(self, partitions: Mapping[int, Partition]) -> dict[tuple[str, int], int]:
-        """Write sessions and evidence; returns the offsets to commit once all that has arrived."""
-        offsets = {}
-        for number, partition in partitions.items():
-            offsets.update({(topic, number): offset for topic, offset in partition.committable().items()})
-            evidence = partition.take_evidence()
-            changed = self._sessions.write(partition.take_changed())
-            if evidence is not None:
-                taught = self._evidence.put(number, evidence)
-                await self._outbox.send_raw(self._evidence.changelog, number, [taught])
-            await self._outbox.send_raw(self._sessions.changelog, number, changed)
-            self._measure(number, partition)
-        self._sessions.trim()
-        self._metrics.orphans.set(sum(p.counts.get("orphans", 0) for p in partitions.values()))
-        return offsets
+    async def _write(self, era: int, number: int, changed: Sequence[str], evidence: bytes | None) -> None:
+        """Make sessions and evidence durable, unless another worker may have the partition by now."""
+        if era != self._era:
+            return
+        written = self._sessions.write(changed)
+        await self._outbox.send_raw(self._sessions.changelog, number, written)
+        if evidence is not None:
+            taught = self._evidence.put(number, evidence)
+            await self._outbox.send_raw(self._evidence.changelog, number, [taught])
 
     def _measure(self, number: int, partition: Partition) -> None:
         self._metrics.unlabelled.labels(number).set(partition.open)
@@ -208,19 +227,24 @@ class Labeller:
         """Send labels, to the partition that their events came from: the topics are co-partitioned."""
         if not told:
             return
-        now = self._clock()
-        sent = await self._outbox.send_many(LABELS, number, [_outgoing(*one, now) for one in told])
+        sent = await self._outbox.send_many(LABELS, number, _outgoing(told, self._clock()))
         if sent[-1] is not None:
             sent[-1].then(self._on_sent)
-        finals = 0
-        for (label, _), delivery in zip(told, sent, strict=True):
-            finals += all(outcome.final for outcome in label.outcomes)
-            for listener in self._listeners:
+        for listener in self._listeners:
+            for (label, _), delivery in zip(told, sent, strict=True):
                 listener.on_label(label, delivery)
+        finals = sum(label.is_final for label, _ in told)
         self._metrics.labels.labels("true").inc(finals)
         self._metrics.labels.labels("false").inc(len(told) - finals)
 
 
-def _outgoing(label: LabeledSlate, caused_at: int | None, now: int) -> Outgoing:
-    trace = encode(Trace(event=caused_at, label=now))
-    return Outgoing(label.user_id.encode(), encode(label), [(HEADER, trace)])
+def _stock(number: int, partition: Partition) -> Stock:
+    """What a partition has to make durable now; what comes later is for the next time."""
+    offsets = {(topic, number): offset for topic, offset in partition.committable().items()}
+    return Stock(number, offsets, partition.take_evidence(), list(partition.take_changed()))
+
+
+def _outgoing(told: Sequence[Told], now: int) -> list[Outgoing]:
+    """Labels of one moment as records; few have a stamp of their own."""
+    stamps = {at: [(HEADER, encode(Trace(event=at, label=now)))] for at in {one.caused_at for one in told}}
+    return [Outgoing(label.user_id.encode(), encode(label), stamps[at]) for label, at in told]

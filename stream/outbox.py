@@ -101,6 +101,8 @@ class Outbox:
         sent = await producer.send_many(name, partition, list(compress(records, fits)))
         for delivery in {one.delivery for one in sent}:
             self._remember(delivery)
+        if all(fits):
+            return list(sent)
         in_turn = iter(sent)
         return [next(in_turn) if fit else None for fit in fits]
 

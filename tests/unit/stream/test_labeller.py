@@ -11,12 +11,13 @@ from stream.folding import PartitionFold
 from stream.hearing import Hearing
 from stream.inbound import Inbound
 from stream.join_settings import JoinSettings, Rules
-from stream.labeller import LEAD_MS, STALLED_MS, Labeller
+from stream.labeller import LEAD_MS, SLICE, STALLED_MS, Labeller
 from stream.metrics import Metrics
 from stream.outbox import Outbox, Sent
 from stream.partition import Partition
 from stream.refuser import Refuser
 from stream.session_table import SessionTable, SessionView
+from stream.sessions import SessionState
 from tests.worker_fakes import FakeProducer, FakeProgress, FakeTable, inbound
 
 JOIN = JoinSettings(window_ms=1_000, lateness_ms=100, rules=Rules(refinements=frozenset({"quick", "delays"})))
@@ -76,6 +77,11 @@ class World:
         records = [message._replace(headers=tuple(message.headers.items())) for message in messages]
         await self.labeller.take(f"p.{topic}", partition, records)
 
+    async def tick(self) -> None:
+        """Let time pass, and commit."""
+        await self.labeller.advance()
+        await self.labeller.commit()
+
     def labels(self) -> list[LabeledSlate]:
         return [decode(LabeledSlate, sent.value) for sent in self.producer.on("p.labels")]
 
@@ -113,10 +119,10 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
     async def scenario(world: World) -> None:
         await world.take(inbound("impressions", shown(1_000), offset=4, timestamp=1_000))
         await world.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
-        await world.labeller.advance()
+        await world.tick()
         assert world.progress.committed == {("impressions", 0): 4, ("clicks", 0): 9}
         world.hear(*[1_000] * (2 * JOIN.horizon_ms // 1_000))
-        await world.labeller.advance()
+        await world.tick()
 
     world = World()
     asyncio.run(scenario(world))
@@ -132,9 +138,9 @@ def test_a_slate_stays_open_while_the_broker_is_away():
     async def scenario(world: World) -> None:
         await world.take(inbound("impressions", shown(1_000), timestamp=1_000))
         world.hear(2 * JOIN.horizon_ms)
-        await world.labeller.advance()
+        await world.tick()
         world.hear(*[1_000] * (JOIN.window_ms // 1_000))  # it is back: others send what they held
-        await world.labeller.advance()
+        await world.tick()
         await world.take(inbound("clicks", clicked(1_100), timestamp=1_100))
 
     world = World()
@@ -158,7 +164,7 @@ def test_nothing_is_committed_before_the_broker_has_the_labels():
     async def scenario(world: World) -> None:
         await world.take(inbound("impressions", shown(1_000)))
         await world.take(inbound("clicks", clicked(1_100)))
-        advancing = asyncio.create_task(world.labeller.advance())
+        advancing = asyncio.create_task(world.tick())
         for _ in range(10):
             await asyncio.sleep(0)
         assert not advancing.done()
@@ -175,7 +181,7 @@ def test_what_cannot_be_read_becomes_one_dead_letter_and_the_partition_moves_on(
         await world.take(inbound("clicks", b"{", offset=3))
         await world.take(inbound("impressions", shown(1_000)))
         await world.take(inbound("clicks", clicked(1_100), offset=4))
-        await world.labeller.advance()
+        await world.tick()
 
     world = World()
     asyncio.run(scenario(world))
@@ -193,7 +199,7 @@ def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
                 event_id=f"c{number}", request_id="r", user_id="user", item_id="a", ts=1_100 + number
             )
             await world.take(inbound("clicks", encode(click), offset=number))
-        await world.labeller.advance()
+        await world.tick()
 
     world = World()
     asyncio.run(scenario(world, events=20))
@@ -205,12 +211,43 @@ def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
     assert [touch.item_id for touch in state.touches] == ["a"]
 
 
+def test_messages_are_taken_while_sessions_are_written():
+    async def scenario(world: World) -> None:
+        for user in range(3 * SLICE):
+            click = Click(event_id=f"c{user}", request_id="r", user_id=f"u{user}", item_id="a", ts=1_100)
+            await world.take(inbound("clicks", encode(click), offset=user))
+        committing = asyncio.create_task(world.labeller.commit())
+        await asyncio.sleep(0)
+        assert 0 < len(world.producer.on("changelog")) < 3 * SLICE
+        await world.take(inbound("impressions", shown(1_000)))
+        await committing
+        assert len(world.producer.on("changelog")) == 3 * SLICE
+        assert ("impressions", 0) not in world.progress.committed
+
+    asyncio.run(scenario(World()))
+
+
+def test_a_rebalance_stops_a_commit():
+    async def scenario(world: World) -> None:
+        for user in range(3 * SLICE):
+            click = Click(event_id=f"c{user}", request_id="r", user_id=f"u{user}", item_id="a", ts=1_100)
+            await world.take(inbound("clicks", encode(click), offset=user))
+        committing = asyncio.create_task(world.labeller.commit())
+        await asyncio.sleep(0)
+        world.labeller.start_over()
+        await committing
+        assert len(world.producer.on("changelog")) < 3 * SLICE
+        assert not world.progress.committed
+
+    asyncio.run(scenario(World()))
+
+
 def test_reading_again_after_a_rebalance_tells_the_same_labels():
     async def scenario(world: World) -> None:
         for _ in range(2):
             await world.take(inbound("impressions", shown(1_000)))
             await world.take(inbound("clicks", clicked(1_100)))
-            await world.labeller.advance()
+            await world.tick()
             world.labeller.start_over()
 
     world = World()
@@ -228,7 +265,7 @@ def test_a_message_that_waits_through_a_rebalance_is_left_to_be_read_again():
             await asyncio.sleep(0)
             world.labeller.start_over()
         await waiting
-        await world.labeller.advance()
+        await world.tick()
 
     world = World()
     asyncio.run(scenario(world))
@@ -242,7 +279,7 @@ def test_what_the_stream_taught_is_written_before_a_commit_and_restored_by_a_suc
             ts = 1_000 + number * 2 * JOIN.horizon_ms
             await world.take(inbound("impressions", shown(ts, f"r{number}"), offset=number, timestamp=ts))
             await world.take(inbound("clicks", clicked(ts + 100, f"r{number}"), offset=number, timestamp=ts))
-            await world.labeller.advance()
+            await world.tick()
 
     world = World()
     asyncio.run(scenario(world))
@@ -268,3 +305,14 @@ def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
         assert world.labeller.wants("p.clicks", 0)
 
     asyncio.run(scenario(World()))
+
+
+def test_sessions_that_are_not_written_outlive_a_trim():
+    sessions = SessionTable(FakeTable(), capacity=2)
+    for user in ("old", "waiting", "new"):
+        sessions.put(user, SessionState())
+    sessions.trim(keep={"old"})
+    assert len(sessions) == 3
+    sessions.trim(keep={"waiting", "new"})
+    assert len(sessions) == 2
+    assert sessions.get("old") is None
