@@ -1,6 +1,6 @@
 """Base training: all weights but the text trunk, over a log of labels in the order they were observed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,9 @@ from learner.ledger import Ledger
 from learner.objective import example_loss
 from learner.ranker import TABLES, Ranker, RankerSettings
 from learner.ranking import is_ranking
+from learner.ratings import Rated, RatingErrors, rated
+from learner.ratings import errors as rating_errors
+from learner.ratings import fit as fit_head
 from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -54,11 +57,13 @@ class Trained:
     """A base, and how its training went.
 
     `held_out_loss` is the mean loss on the last of the examples before they, too, were learned; NaN without.
+    `ratings` is how far the rating head was from the ratings among them, by then; None without.
     """
 
     base: Base
     examples: int
     held_out_loss: float
+    ratings: RatingErrors | None = None
 
 
 def train_base(
@@ -82,7 +87,7 @@ def train_base(
     knowledge = Knowledge(model, frequent_keys(items), embed)
     knowledge.catalogue.put(items)
     progress("encode items", len(items), len(items))
-    examples = _examples(knowledge, slates, settings.seed)
+    examples, ratings = _examples(knowledge, slates, settings.seed)
     if not examples:
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     torch.manual_seed(settings.seed)
@@ -90,9 +95,18 @@ def train_base(
     _fit_feature_norm(ranker, examples)
     _fit_intercept(ranker, examples)
     ranker.to(device)
-    held_out_loss = _Fit(ranker, knowledge, settings, device, progress).run(examples)
-    base = freeze(ranker, knowledge, text_encoder)
-    return Trained(base=base, examples=len(examples), held_out_loss=held_out_loss)
+    fit = _Fit(ranker, knowledge, settings, device, progress)
+    cut = len(examples) - int(len(examples) * settings.holdout)
+    held_out_loss = fit.run(examples[:cut], examples[cut:])
+    errors = _rating_errors(ranker, knowledge, ratings, cut)
+    fit.epoch(examples[cut:])
+    head = fit_head(ranker, knowledge.catalogue, list(ratings.values())) if ratings else None
+    return Trained(
+        base=freeze(ranker, knowledge, text_encoder, head),
+        examples=len(examples),
+        held_out_loss=held_out_loss,
+        ratings=errors,
+    )
 
 
 def continued(
@@ -110,10 +124,33 @@ def continued(
     return train
 
 
-def _examples(knowledge: Knowledge, slates: Iterable[LabeledSlate], seed: int) -> list[Example]:
+def _examples(
+    knowledge: Knowledge, slates: Iterable[LabeledSlate], seed: int
+) -> tuple[list[Example], dict[int, Rated]]:
+    """The examples of labels, and the ratings among them by the number of their example."""
     intake = Intake(knowledge, Ledger(capacity=1_000_000), np.random.default_rng(seed))
-    taken = (intake.take(slate) for slate in slates)
-    return [example for example in taken if example is not None]
+    examples: list[Example] = []
+    ratings: dict[int, Rated] = {}
+    for slate in slates:
+        example = intake.take(slate)
+        if example is None:
+            continue
+        stars = rated(slate, example, knowledge.vocabulary.items)
+        if stars is not None:
+            ratings[len(examples)] = stars
+        examples.append(example)
+    return examples, ratings
+
+
+def _rating_errors(
+    ranker: Ranker, knowledge: Knowledge, ratings: Mapping[int, Rated], cut: int
+) -> RatingErrors | None:
+    """How far a head that learned the ratings before example `cut` is from the others."""
+    before = [one for number, one in ratings.items() if number < cut]
+    after = [one for number, one in ratings.items() if number >= cut]
+    if not before or not after:
+        return None
+    return rating_errors(fit_head(ranker, knowledge.catalogue, before), ranker, knowledge.catalogue, after)
 
 
 def _fit_feature_norm(ranker: Ranker, examples: Sequence[Example]) -> None:
@@ -133,7 +170,7 @@ def _fit_intercept(ranker: Ranker, examples: Sequence[Example]) -> None:
 
 
 class _Fit:
-    """Epochs over the examples with early stopping on the last slice of time, which is then learned too."""
+    """Epochs over examples, with early stopping on what is held out."""
 
     def __init__(
         self,
@@ -155,11 +192,9 @@ class _Fit:
         layers = [weights for name, weights in ranker.named_parameters() if name not in self._birth]
         self._mean = RunningMean(layers, settings.average)
 
-    def run(self, examples: Sequence[Example]) -> float:
-        """Train; returns the best loss on the held-out examples."""
+    def run(self, train: Sequence[Example], late: Sequence[Example]) -> float:
+        """Train; returns the best loss on the held-out examples, which come later."""
         settings = self._settings
-        cut = len(examples) - int(len(examples) * settings.holdout)
-        train, late = examples[:cut], examples[cut:]
         best, best_loss, waited = self._state(), float("inf"), 0
         for epoch in range(settings.epochs):
             self._progress("train base", epoch, settings.epochs)
@@ -172,7 +207,6 @@ class _Fit:
             if waited >= settings.patience:
                 break
         self._ranker.load_state_dict(best)
-        self.epoch(late)
         self._progress("train base", settings.epochs, settings.epochs)
         return best_loss if late else float("nan")
 

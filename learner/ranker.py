@@ -200,11 +200,14 @@ class Ranker(nn.Module):
 
     def forward(self, batch: Batch, items: Tensor | None = None) -> Tensor:
         """Logits [M, K] as served: without position. `items` [U, d] saves the tower where already known."""
+        logits: Tensor = self.heads(*self.states(batch, items), batch)
+        return logits
+
+    def states(self, batch: Batch, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """User states [B, d] and item vectors [U, d]: what the heads go by."""
         v = self.items(batch) if items is None else items
         query = self.tower.text(batch.query)
-        u = self.session(v[batch.session], batch, query) + self.users(batch.users)
-        logits: Tensor = self.heads(u, v, batch)
-        return logits
+        return self.session(v[batch.session], batch, query) + self.users(batch.users), v
 
     def position_bias(self, positions: Tensor) -> Tensor:
         """What positions [M] add to the logits in training, [M, K]; serving leaves it out for every item."""

@@ -47,6 +47,9 @@ def _show(console: Console, trained: Trained, settings: LearnerSettings) -> None
     table.add_row("hash", trained.base.hash)
     table.add_row("examples", f"{trained.examples:,}")
     table.add_row("held-out loss", f"{trained.held_out_loss:.4f}")
+    if trained.ratings is not None:
+        off = trained.ratings
+        table.add_row("held-out ratings", f"MAE {off.mae:.3f}, RMSE {off.rmse:.3f} over {off.count:,}")
     console.print(table)
     console.print("Next: `faust -A stream worker` and `python -m learner`, with the same FRESHRANK_BASE;")
     console.print("then `freshrank replay` sends them the rest of the log. A new base needs both restarted.")

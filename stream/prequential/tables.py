@@ -42,10 +42,16 @@ def _quality(report: Report) -> Table:
     metrics = _present(report)
     seeds = len(report["seeds"])
     title = f"{report['log']}: {_count(report)} answers, {seeds} seed{'s' * (seeds > 1)}, 95 % intervals"
-    table = Table("arm", *(_HEADINGS[metric] for metric in metrics), title=title)
+    table = Table("arm", *(_HEADINGS[metric] for metric in metrics), title=title, caption=_stars(report))
     for name, arm in report["arms"].items():
         table.add_row(name, *(_cell(value_of(arm, metric), arm["ci95"].get(metric)) for metric in metrics))
     return table
+
+
+def _stars(report: Report) -> str | None:
+    """How far the base was from the last ratings before the stream, where the log has ratings."""
+    off = report.get("ratings")
+    return off and f"ratings by the base: MAE {off['mae']:.3f}, RMSE {off['rmse']:.3f} over {off['count']:,}"
 
 
 def _differences(report: Report, reference: str) -> Table:

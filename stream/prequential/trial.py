@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from learner.arms import ARMS, Arm, Start, needs_base
 from learner.backfill import BackfillSettings, Progress, train_base
 from learner.ranker import RankerSettings
+from learner.ratings import RatingErrors
 from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.events import Item, UserEvent
@@ -61,7 +63,8 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     slates = warm_up(
         _counted(before, "warm up", count_events(plan.log, None, cut), progress), observer, examiner
     )
-    trial = Prequential(observer, examiner, list(_courses(plan, items, slates, progress)))
+    starts = [_start(items, slates, plan.arms, seed, progress) for seed in plan.seeds]
+    trial = Prequential(observer, examiner, list(_courses(plan, [start for start, _ in starts])))
     after = between(read_events(plan.log), cut, end)
     trial.run(_counted(after, "test, train", count_events(plan.log, cut, end), progress))
     asked = {
@@ -73,18 +76,24 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
         "window_ms": plan.join.window_ms,
         "refine": sorted(plan.join.rules.refinements),
     }
-    return asked | report(trial, durations, examiner.seen)
+    ratings = _means([errors for _, errors in starts if errors is not None])
+    return asked | ratings | report(trial, durations, examiner.seen)
 
 
-def _courses(
-    plan: Plan, items: Sequence[Item], slates: Sequence[LabeledSlate], progress: Progress
-) -> Iterator[Course]:
+def _means(errors: Sequence[RatingErrors]) -> dict[str, Any]:
+    """How far the bases' rating heads were from the last ratings before the stream, mean over seeds."""
+    if not errors:
+        return {}
+    mae, rmse = fmean(one.mae for one in errors), fmean(one.rmse for one in errors)
+    return {"ratings": {"mae": mae, "rmse": rmse, "count": errors[0].count}}
+
+
+def _courses(plan: Plan, starts: Sequence[Start]) -> Iterator[Course]:
     """A course for every arm and seed; one seed is enough for an arm without chance."""
-    for number, seed in enumerate(plan.seeds):
-        names = [name for name in plan.arms if ARMS[name].chance or not number]
-        start = _start(items, slates, names, seed, progress)
-        for name in names:
-            yield course(name, ARMS[name].make(start), plan.intervals, seed)
+    for number, start in enumerate(starts):
+        for name in plan.arms:
+            if ARMS[name].chance or not number:
+                yield course(name, ARMS[name].make(start), plan.intervals, start.seed)
 
 
 def course(name: str, arm: Arm, intervals: Sequence[Interval], seed: int) -> Course:
@@ -119,15 +128,17 @@ def spell(interval: Interval) -> str:
 
 def _start(
     items: Sequence[Item], slates: Sequence[LabeledSlate], names: Sequence[str], seed: int, progress: Progress
-) -> Start:
+) -> tuple[Start, RatingErrors | None]:
+    """What arms start from; and how a base of it told ratings, where it has one and there are any."""
     if not needs_base(names):
-        return Start(items=items, slates=slates, seed=seed)
+        return Start(items=items, slates=slates, seed=seed), None
     settings = LearnerSettings.from_env(os.environ)
     torch.set_num_threads(settings.threads)
     embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER)
     fit = BackfillSettings(seed=seed)
     trained = train_base(items, slates, embed, DEFAULT_TEXT_ENCODER, RankerSettings(), fit, progress=progress)
-    return Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base, update=settings)
+    start = Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base, update=settings)
+    return start, trained.ratings
 
 
 def _counted(events: Iterable[UserEvent], stage: str, total: int, progress: Progress) -> Iterator[UserEvent]:
