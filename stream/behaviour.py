@@ -45,7 +45,7 @@ that come too fast, clicks in lockstep with others."""
 class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one user did with one slate; without items, a click that belongs to no slate of theirs.
 
-    `clicks` are (item id, event time).
+    `clicks` are (item id, event time); ids are short names.
     """
 
     user_id: str

@@ -1,4 +1,8 @@
-"""PURE: what a stream teaches its labels, part by part."""
+"""PURE: what a stream teaches its labels, part by part.
+
+Every part bounds what it keeps, and keeps `short` names, so that a snapshot of all of them fits a record of
+a broker, however many users, items and surfaces there are and whatever they are called.
+"""
 
 from typing import Any
 
@@ -7,6 +11,7 @@ from stream.behaviour import Visit
 from stream.delays import Delays
 from stream.examination import Examination
 from stream.satisfaction import Satisfaction
+from stream.short_names import short
 from stream.trust import Trust
 
 
@@ -21,29 +26,37 @@ class Estimates:
 
     def fold_stay(self, dwell_ms: float, duration_ms: float | None, surface: str) -> None:
         """Learn from how long a user stayed with an item."""
-        self.satisfaction.fold(dwell_ms, duration_ms, surface)
+        self.satisfaction.fold(dwell_ms, duration_ms, short(surface))
 
     def fold_slate(self, surface: str, items: list[tuple[ShownItem, int | None]]) -> None:
         """Learn from a whole slate: its items, and when each was clicked, in ms after the impression."""
+        surface = short(surface)
         for _, delay_ms in items:
             self.delays.fold(surface, delay_ms)
         if len(items) > 1:  # one item tells nothing of positions
             self.examination.fold(
                 surface,
-                [(item.position, item.item_id, delay is not None, item.propensity) for item, delay in items],
+                [
+                    (item.position, short(item.item_id), delay is not None, item.propensity)
+                    for item, delay in items
+                ],
             )
 
     def fold_visit(self, visit: Visit) -> None:
         """Learn from how a user behaves."""
         self.trust.fold(visit)
 
+    def satisfied(self, dwell_ms: float, duration_ms: float | None, surface: str) -> float:
+        """Return the satisfaction that a stay shows, in [0, 1]."""
+        return self.satisfaction.of(dwell_ms, duration_ms, short(surface))
+
     def examined(self, surface: str, position: int) -> float:
         """Return the probability that a user looks at a position of a surface."""
-        return self.examination.probability(surface, position)
+        return self.examination.probability(short(surface), position)
 
     def negative_weight(self, surface: str, elapsed_ms: int) -> float:
         """Return how much an item counts as a negative when it was not clicked by `elapsed_ms`."""
-        return self.delays.weight(surface, elapsed_ms)
+        return self.delays.weight(short(surface), elapsed_ms)
 
     def trusted(self, user_id: str, item_id: str) -> float:
         """Return how far what a user does with an item is trusted to be what a person does."""

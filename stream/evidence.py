@@ -4,14 +4,26 @@ An epoch is a span of event time. What is learned of a slate belongs to the epoc
 every slate of an epoch is final, corrections included, the epoch is *sealed*: the estimates as they are then
 become what labels use, from a horizon after the epoch's end on. A successor that restores the last seals,
 and is given again every message since the newest of them, gives the same labels.
+
+Seals are handed over in one record, so they are packed, and of more than fit the newest are.
 """
 
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-KEPT = 64
-"""At most so many seals are handed over. More come only between two commits of a hurried catch-up."""
+RECORD_BYTES = 900_000
+"""Seals that are handed over take no more: Kafka takes records up to 1 MB.
+
+There are usually four. More come between two commits of a hurried catch-up; then it is the oldest that are
+left out, which a successor would ask for only if the second of those commits failed.
+"""
+
+_SPEED = 1  # of zlib: a third of the size, at 100 MB/s
+_HEAD_BYTES = 32  # of a packed seal, beside its state
 
 
 class Learned(Protocol):
@@ -27,12 +39,55 @@ class Learned(Protocol):
 E = TypeVar("E", bound=Learned)
 
 
-class Seal(msgspec.Struct, frozen=True, array_like=True):
+class Seal(msgspec.Struct, frozen=True, dict=True):
     """The estimates at the end of an epoch, as msgpack, and the event time from which labels use them."""
 
     epoch: int
     effective_ts: int
-    state: msgspec.Raw
+    state: bytes
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The state as it is handed over; packed once, although it is handed over several times."""
+        return zlib.compress(self.state, _SPEED)
+
+
+class _Packed(NamedTuple):
+    epoch: int
+    effective_ts: int
+    state: bytes
+
+
+class _Handed(msgspec.Struct, array_like=True):
+    """What a successor is given; `is_cut` where older seals were left out."""
+
+    is_cut: bool
+    seals: list[_Packed]
+
+
+def pack(seals: Sequence[Seal]) -> bytes:
+    """Return as many of the newest seals as a record holds, and the newest in any case.
+
+    >>> seals = [Seal(epoch, epoch, bytes(9)) for epoch in range(3)]
+    >>> [(seal.epoch, seal.state == bytes(9)) for seal in unpack(pack(seals))[1]]
+    [(0, True), (1, True), (2, True)]
+    """
+    kept: list[_Packed] = []
+    size = 0
+    for seal in reversed(seals):
+        size += len(seal.packed) + _HEAD_BYTES
+        if kept and size > RECORD_BYTES:
+            break
+        kept.append(_Packed(seal.epoch, seal.effective_ts, seal.packed))
+    return msgspec.msgpack.encode(_Handed(len(kept) < len(seals), kept[::-1]))
+
+
+def unpack(raw: bytes) -> tuple[bool, list[Seal]]:
+    """Return whether older seals were left out, and those that were packed, the oldest first."""
+    handed = msgspec.msgpack.decode(raw, type=_Handed)
+    return handed.is_cut, [
+        Seal(one.epoch, one.effective_ts, zlib.decompress(one.state)) for one in handed.seals
+    ]
 
 
 class _Visible(NamedTuple, Generic[E]):
@@ -97,7 +152,7 @@ class Evidence(Generic[E]):
         if epoch <= self._sealed:
             return
         raw = msgspec.msgpack.encode(self._growing.snapshot())
-        self._add(Seal(epoch, self.end(epoch) + self._horizon_ms, msgspec.Raw(raw)))
+        self._add(Seal(epoch, self.end(epoch) + self._horizon_ms, raw))
         self._grow_on()
         self._untaken = True
 
@@ -108,16 +163,23 @@ class Evidence(Generic[E]):
             safe_ts: the event time from which a successor would begin, once what is done now is committed.
                 It may begin where the last call said as well: the commit may fail.
         """
-        raw = msgspec.msgpack.encode(self._seals[-KEPT:]) if self._untaken else None
+        raw = pack(self._seals) if self._untaken else None
+        self.let_go(safe_ts)
+        return raw
+
+    def let_go(self, safe_ts: int) -> None:
+        """Do as `take` does where there is no successor."""
         self._untaken = False
         self._forget(self._from_ts)
         self._from_ts = safe_ts
-        return raw
 
     def restore(self, raw: bytes) -> None:
         """Go on from what `take` returned, before anything is folded."""
-        for seal in msgspec.msgpack.decode(raw, type=list[Seal]):
+        is_cut, seals = unpack(raw)
+        for seal in seals:
             self._add(seal)
+        if is_cut:  # the oldest that is left is the next best before it as well
+            self._visible[0] = self._visible[1]
         self._grow_on()
 
     def _add(self, seal: Seal) -> None:

@@ -35,8 +35,9 @@ POSITIONS = 24
 SURFACES = 16
 """So many surfaces have a curve of their own; those that come later keep the prior one."""
 
-ITEMS = 512
-"""So many items of a surface are remembered; the one not shown for longest only counts in the sums."""
+ITEMS, LEAST = 512, 8
+"""So many items are remembered, and that many of every surface; the one not shown for longest then only
+counts in the sums of its surface."""
 
 PRIOR = 50.0
 """A position's examination is half its own at so many clicks that its items would get if examined."""
@@ -85,7 +86,8 @@ class Examination:
             return
         if known is None:
             known = self._surfaces[surface] = _Surface()
-        known.fold(shown)
+        room = ITEMS - sum(map(len, self._surfaces.values()))
+        known.fold(shown, max(LEAST, len(known) + room))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state, by surface."""
@@ -111,10 +113,14 @@ class _Surface:
         self._total = 0
         self._next_fit = _FIRST_FIT
 
-    def fold(self, shown: list[View]) -> None:
-        """Count the views and clicks of one slate."""
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def fold(self, shown: list[View], items: int) -> None:
+        """Count the views and clicks of one slate, and remember at most so many items."""
         for position, item_id, clicked, propensity in shown:
-            cell = self._row(item_id) * POSITIONS + (position if position < POSITIONS else POSITIONS - 1)
+            column = position if position < POSITIONS else POSITIONS - 1
+            cell = self._row(item_id, items) * POSITIONS + column
             weight = 1.0 if propensity is None else min(MAX_WEIGHT, 1 / propensity)
             self._views[cell] += weight
             if clicked:
@@ -142,10 +148,10 @@ class _Surface:
         self._gone = np.frombuffer(state["gone"]).reshape(2, POSITIONS).copy()
         self.curve, self._total, self._next_fit = state["curve"], state["total"], state["next_fit"]
 
-    def _row(self, item_id: str) -> int:
+    def _row(self, item_id: str, items: int) -> int:
         row = self._rows.pop(item_id, None)
         if row is None:
-            if len(self._rows) < ITEMS:
+            if len(self._rows) < items:
                 row = len(self._rows)
                 self._views.extend(_EMPTY)
                 self._clicks.extend(_EMPTY)

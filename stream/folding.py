@@ -115,6 +115,11 @@ class PartitionFold(Generic[Token]):
         self._committed_ts, self._taken_ts = self._taken_ts, self._safe_ts
         return self._evidence.take(self._safe_ts)
 
+    def let_go(self) -> None:
+        """Do as `take_evidence` does where nobody will go on from it: forget what no label needs any more."""
+        self._taken_ts = self._safe_ts
+        self._evidence.let_go(self._safe_ts)
+
     def restore_evidence(self, raw: bytes) -> None:
         """Go on from the evidence that a predecessor took; before the first event is folded."""
         self._evidence.restore(raw)

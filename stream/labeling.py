@@ -22,6 +22,7 @@ from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
 from stream.join_settings import JoinSettings
 from stream.outcomes import trust_in
+from stream.short_names import short
 from stream.slates import Durations, Slate, close, correct, engage, pass_over, teach, tell_click
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
@@ -237,7 +238,7 @@ class Labeler:
         clicked_ts = ts - 2 * self._longest_ms
         growing = self._evidence.growing(clicked_ts)
         if growing is not None:
-            growing.fold_visit(Visit(user_id, clicked_ts))
+            growing.fold_visit(Visit(short(user_id), clicked_ts))
 
     def _forget(self, until: int) -> None:
         """Learn from the slates whose corrections are over, and let them go."""

@@ -40,5 +40,5 @@ def label(
 def release(fold: PartitionFold[None]) -> None:
     """Let go of what a live worker would commit and write."""
     fold.done_tokens()
-    fold.take_evidence()
+    fold.let_go()
     fold.take_changed()

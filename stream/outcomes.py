@@ -120,5 +120,5 @@ def _satisfaction(
     if known.dwell_ms is None or (known.clicked_ts is None and not rules.plays(surface)):
         return None
     if "satisfaction" in rules.refinements:
-        return learned.satisfaction.of(known.dwell_ms, duration_ms, surface)
+        return learned.satisfied(known.dwell_ms, duration_ms, surface)
     return satisfaction(known.dwell_ms, duration_ms)

@@ -31,6 +31,9 @@ MEMORY = 50_000
 SURFACES = 64
 """So many surfaces have curves of their own; those that come later share the curve of their bucket."""
 
+CURVES = 512
+"""From so many curves on no surface gets one for a bucket that it had none of."""
+
 _BINS = 128
 _BINS_PER_OCTAVE = 8
 _FIRST_OCTAVE = 6  # 64 ms; the last bin ends at 2^22 ms, more than an hour
@@ -101,7 +104,7 @@ class Satisfaction:
         bucket, place = _bucket(duration_ms), int(_place(dwell_ms))
         self._add(place, self._row((_ANY, None)))
         self._add(place, self._row((bucket, None)))
-        if surface in self._surfaces or len(self._surfaces) < SURFACES:
+        if (bucket, surface) in self._rows or self._has_room(surface):
             self._surfaces.add(surface)
             self._add(place, self._row((bucket, surface)))
 
@@ -117,6 +120,10 @@ class Satisfaction:
         self._rows = {(bucket, surface): at * _ROW for at, (bucket, surface) in enumerate(state["curves"])}
         self._surfaces = {surface for _, surface in self._rows if surface is not None}
         self._trees = array("H", state["trees"])
+
+    def _has_room(self, surface: str) -> bool:
+        known = surface in self._surfaces or len(self._surfaces) < SURFACES
+        return known and len(self._rows) < CURVES
 
     def _row(self, key: tuple[int, str | None]) -> int:
         row = self._rows.get(key)

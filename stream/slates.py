@@ -12,6 +12,7 @@ from stream.behaviour import Visit, is_impossible
 from stream.estimates import Estimates
 from stream.join_settings import Rules
 from stream.outcomes import Engagement
+from stream.short_names import short
 
 Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
@@ -177,16 +178,15 @@ def _delay_ms(slate: Slate, item: ShownItem) -> int | None:
 def _visit(slate: Slate, durations: Durations) -> Visit:
     """What the user did with the slate, as far as it tells a person from a machine."""
     shown, done = slate.impression, slate.engagements
-    stays = [
-        (item_id, known, known.dwell_ms) for item_id, known in done.items() if known.dwell_ms is not None
-    ]
+    clicks = [(short(item_id), one.clicked_ts) for item_id, one in done.items() if one.clicked_ts is not None]
+    stays = [(item_id, one, one.dwell_ms) for item_id, one in done.items() if one.dwell_ms is not None]
     return Visit(
-        shown.user_id,
+        short(shown.user_id),
         shown.ts,
-        [item.item_id for item in shown.items],
-        [(item_id, known.clicked_ts) for item_id, known in done.items() if known.clicked_ts is not None],
+        [short(item.item_id) for item in shown.items],
+        clicks,
         len(stays),
-        sum(known.impossible or is_impossible(ms, ms, durations(item_id)) for item_id, known, ms in stays),
+        sum(one.impossible or is_impossible(ms, ms, durations(item_id)) for item_id, one, ms in stays),
     )
 
 

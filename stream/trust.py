@@ -37,9 +37,13 @@ from stream.behaviour import (
     in_lockstep,
 )
 from stream.oddity import Oddity
+from stream.short_names import short
 
 ROUND = 64
 """Visits from one judgement to the next, or a quarter of the users known: it costs by their number."""
+
+ROUND_ENTRIES = 3_000
+"""So many items shown and clicked end a round as well: what is kept of it stays small."""
 
 PAST = 3
 """So many rounds before it are looked at together with a round, for users in lockstep."""
@@ -67,6 +71,9 @@ SCORED_EVERY = 8
 
 SIEGE_MS = 6 * 3_600_000
 """So long after newcomers clicked it in lockstep is an item besieged."""
+
+BESIEGED = 256
+"""At most so many items are besieged, those that were clicked so first of late."""
 
 FORGIVEN = 0.05
 """A suspicion below this is none: nearly all users are wholly trusted, and need not be written down."""
@@ -115,7 +122,7 @@ class Trust:
         self._veterans: set[str] = set()  # while anything is besieged
         self._visits: list[Visit] = []
         self._log: list[bytes] = []  # older visits of the round, encoded once
-        self._logged = 0
+        self._logged = self._entries = 0
         self._past: list[bytes] = []  # the rounds before: lockstep can be slower than a round
         self._table = b""
         self._known = 0
@@ -123,14 +130,15 @@ class Trust:
 
     def of(self, user_id: str, item_id: str) -> float:
         """Return the trust in what a user does with an item, in [0, 1]; 1 for most strangers."""
-        if self._besieged and item_id in self._besieged and user_id not in self._veterans:
+        if self._besieged and short(item_id) in self._besieged and short(user_id) not in self._veterans:
             return 0.0
-        return self._distrusted.get(user_id, 1.0)
+        return self._distrusted.get(short(user_id), 1.0) if self._distrusted else 1.0
 
     def fold(self, visit: Visit) -> None:
         """Take one visit into account, when all of it is known."""
         self._visits.append(visit)
-        if self._logged + len(self._visits) >= max(ROUND, self._known // 4):
+        self._entries += len(visit.shown) + len(visit.clicks)
+        if self._logged + len(self._visits) >= max(ROUND, self._known // 4) or self._entries >= ROUND_ENTRIES:
             self._judge()
 
     def snapshot(self) -> dict[str, Any]:
@@ -142,6 +150,7 @@ class Trust:
             "veterans": sorted(self._veterans),
             "log": list(self._log),
             "logged": self._logged,
+            "entries": self._entries,
             "past": list(self._past),
             "table": self._table,
             "known": self._known,
@@ -152,7 +161,8 @@ class Trust:
         """Go on from a snapshot."""
         self._distrusted = dict(state["distrusted"])
         self._besieged, self._veterans = dict(state["besieged"]), set(state["veterans"])
-        self._visits, self._log, self._logged = [], list(state["log"]), state["logged"]
+        self._visits, self._log = [], list(state["log"])
+        self._logged, self._entries = state["logged"], state["entries"]
         self._past = list(state["past"])
         self._table, self._known = state["table"], state["known"]
         self._oddity.restore(state["oddity"])
@@ -170,7 +180,7 @@ class Trust:
             [visit for raw in log for visit in _log.decode(raw)] for log in (self._log, self._past)
         )
         self._past = [*self._past, msgspec.msgpack.encode(visits)][-PAST:]
-        self._log, self._logged = [], 0
+        self._log, self._logged, self._entries = [], 0, 0
         users = Users(self._table)
         now_ms = max(visit.ts for visit in visits)
         together = in_lockstep(past + visits, users.veterans(self._distrusted))
@@ -189,7 +199,8 @@ class Trust:
 
     def _besiege(self, item_ids: set[str], now_ms: int) -> None:
         self._besieged |= dict.fromkeys(sorted(item_ids), now_ms + SIEGE_MS)
-        self._besieged = {item_id: until for item_id, until in self._besieged.items() if until > now_ms}
+        lasting = [(item_id, until) for item_id, until in self._besieged.items() if until > now_ms]
+        self._besieged = dict(lasting[-BESIEGED:])
 
     def _score(self, users: "Users", shares: NDArray[np.float64]) -> None:
         rows = users.rows

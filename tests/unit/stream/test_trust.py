@@ -156,9 +156,8 @@ def fold_of(events):
     fold = PartitionFold(settings, {}, lambda _: 10_000.0)
     labels = [label for event in events for label in fold.fold(event, "all", None, 0)]
     labels += fold.drain()
-    seals = msgspec.msgpack.decode(fold.take_evidence())
     evidence = Evidence(Estimates, settings.epoch_ms, settings.horizon_ms)
-    evidence.restore(msgspec.msgpack.encode(seals))
+    evidence.restore(fold.take_evidence())
     return fold, labels, evidence.at(2**61).trust.snapshot()
 
 
