@@ -31,6 +31,8 @@ class Intent(Record, frozen=True, kw_only=True):
 
     visit_s: how long the user has been here without a break; counters are those of the visit.
     short, long: interest in tags, that of the moment and that of weeks.
+    clicked, stayed: how many of the last touched items were clicked or liked, by tag, and how long they were
+    stayed with; an item that was given all the time it takes counts 1.
     passed: tags of what was shown lately and not taken up.
     path: the last surfaces. queries: what was searched for lately, oldest first.
     """
@@ -39,6 +41,8 @@ class Intent(Record, frozen=True, kw_only=True):
     counters: dict[str, float] = {}
     short: dict[str, float] = {}
     long: dict[str, float] = {}
+    clicked: dict[str, float] = {}
+    stayed: dict[str, float] = {}
     passed: dict[str, float] = {}
     path: list[str] = []
     queries: list[str] = []

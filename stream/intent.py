@@ -7,7 +7,8 @@ first mark, slates in that of their impression, and neither order can change onc
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
@@ -15,7 +16,7 @@ import msgspec
 
 from schemas.events import Item
 from schemas.labels import Intent
-from stream.touches import DISLIKE, TOUCH_MS, UNITS, UNKNOWN, Glance, Touch, glance
+from stream.touches import CLICK, DISLIKE, TOUCH_MS, UNITS, UNKNOWN, Glance, Touch, glance
 
 Tags: TypeAlias = Callable[[str], Sequence[str]]
 """Item id → its tags; none of an unknown item."""
@@ -224,6 +225,24 @@ def recent_interest(glances: Sequence[Glance], ts: int, tags: Tags) -> dict[str,
     return _strongest(short, ts, SHORT_MS)
 
 
+def tallies(glances: Iterable[Glance], tags: Tags) -> tuple[dict[str, float], dict[str, float]]:
+    """Return by tag what was taken up, and for how much of the time that it takes; the most first.
+
+    >>> from stream.touches import DWELL, LIKE
+    >>> tallies([(5, "a", CLICK, 250), (9, "a", DWELL, 500), (9, "b", LIKE, 1_000)], lambda item_id: ["jazz"])
+    ({'jazz': 2.0}, {'jazz': 0.75})
+    """
+    clicked: Counter[str] = Counter()
+    stayed: Counter[str] = Counter()
+    for _, item_id, action, share in glances:
+        is_taken = CLICK <= action < DISLIKE
+        stay = max(0, share) if action <= CLICK else 0  # else it tells what was said
+        for tag in {tag[:TAG_CHARS]: None for tag in tags(item_id)[:ITEM_TAGS]}:
+            clicked[tag] += UNITS * is_taken
+            stayed[tag] += stay
+    return _most(clicked), _most(stayed)
+
+
 def _path(leanings: Leanings, ts: int) -> list[str]:
     """The last changes of surface before a moment."""
     places = leanings.path + [surface for at, surface in leanings.places if at < ts]
@@ -248,6 +267,12 @@ def _pass_over(
     for item_id in items:
         if item_id not in taken:
             lean(passed, tags(item_id), UNITS, shown, PASSED_MS)
+
+
+def _most(sums: Mapping[str, int]) -> dict[str, float]:
+    """The tags with the largest sums, in thousandths, the largest first."""
+    known = sorted(sums.items(), key=lambda one: (-one[1], one[0]))[:MOST_TAGS]
+    return {tag: total / UNITS for tag, total in known if total}
 
 
 def _strongest(fading: Fading, ts: int, half_ms: int) -> dict[str, float]:

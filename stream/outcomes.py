@@ -26,8 +26,8 @@ def final(
     learned: Estimates,
     surface: str,
     duration_ms: float | None,
-    elapsed_ms: int,
     *,
+    negative_weight: float,
     lowest: int,
     trust: float,
 ) -> Outcome:
@@ -40,7 +40,7 @@ def final(
         learned: the estimates in effect.
         surface: where it was shown.
         duration_ms: its length, if known.
-        elapsed_ms: how long after the impression it was first taken for a negative, if it is one.
+        negative_weight: how much it counts if it is a negative, as of when it was first taken for one.
         lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
             looked at what is above (the cascade of Craswell et al., WSDM 2008).
         trust: in what the user does with it.
@@ -55,12 +55,12 @@ def final(
             propensity=shown.propensity,
             examined=seen,
             trust=trust,
-            weight=_negative_weight(rules, learned, surface, elapsed_ms),
+            weight=negative_weight,
             final=True,
         )
     clicked = known.clicked_ts is not None
     pleased = _satisfaction(known, rules, learned, surface, duration_ms)
-    weight = 1.0 if clicked else _negative_weight(rules, learned, surface, elapsed_ms)
+    weight = 1.0 if clicked else negative_weight
     if is_bounce(clicked, pleased):
         weight = rules.bounce_weight
     return Outcome(
@@ -92,12 +92,11 @@ def skipped(
     shown: ShownItem, rules: Rules, learned: Estimates, surface: str, elapsed_ms: int, *, trust: float
 ) -> Outcome:
     """Return the outcome of an item that the user passed over, `elapsed_ms` after the impression."""
-    weight = _negative_weight(rules, learned, surface, elapsed_ms)
     return Outcome(
         item_id=shown.item_id,
         position=shown.position,
         propensity=shown.propensity,
-        weight=weight,
+        weight=negative_weight(rules, learned, surface, elapsed_ms),
         trust=trust,
     )
 
@@ -107,7 +106,8 @@ def trust_in(user_id: str, item_id: str, rules: Rules, learned: Estimates) -> fl
     return learned.trusted(user_id, item_id) if "trust" in rules.refinements else 1.0
 
 
-def _negative_weight(rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> float:
+def negative_weight(rules: Rules, learned: Estimates, surface: str, elapsed_ms: int) -> float:
+    """Return how much an item counts as a negative that was not clicked by so long after the impression."""
     return learned.negative_weight(surface, elapsed_ms) if "delays" in rules.refinements else 1.0
 
 

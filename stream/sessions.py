@@ -15,7 +15,7 @@ import msgspec
 
 from schemas.events import Impression, Search, UserEvent
 from schemas.labels import Intent, Session, SessionItem
-from stream.intent import Leanings, Tags, intent, recent_interest, settle, show
+from stream.intent import Leanings, Tags, intent, recent_interest, settle, show, tallies
 from stream.touches import (
     ACTIONS,
     COUNTERS,
@@ -145,10 +145,13 @@ def _intent(
     told, before = intent(leanings, others, _times(state, others), counts_at, state.settled_ts, ts, tags)
     searched = [query for at, _, query in state.searches if ts - QUERY_MS <= at < ts]
     here = [] if before is None else [now - then for now, then in zip(counts, before, strict=True)]
+    clicked, stayed = tallies((seen for seen in glances if ts - EXPIRY_MS <= seen[0] < ts), tags)
     return msgspec.structs.replace(
         told,
         counters=_counters(here) if here else {},
         short=recent_interest(glances, ts, tags),
+        clicked=clicked,
+        stayed=stayed,
         queries=searched[-QUERIES:],
     )
 

@@ -27,7 +27,7 @@ class Slate(msgspec.Struct, gc=False):
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
     is what had arrived of the session when the first click did, `glimpsed` how many events had come late by
-    then. `lowest` is the position of the lowest click.
+    then. `lowest` is the position of the lowest click, `passed` the weight of every quick negative.
     """
 
     impression: Impression
@@ -38,7 +38,7 @@ class Slate(msgspec.Struct, gc=False):
     told: list[str] = []
     engagements: dict[str, Engagement] = {}
     lowest: int = -1
-    passed: dict[str, int] = {}
+    passed: dict[str, float] = {}
     proofs: int = 0
     corrections: int = 0
 
@@ -109,7 +109,6 @@ def pass_over(
     ]
     if not above:
         return None
-    slate.passed.update((item.item_id, ts) for item in above)
     slate.proofs += 1
     negatives = [
         outcomes.skipped(
@@ -122,6 +121,7 @@ def pass_over(
         )
         for item in above
     ]
+    slate.passed.update((one.item_id, one.weight) for one in negatives)
     return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
 
 
@@ -195,8 +195,10 @@ def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, l
     duration_ms = None if known is None or known.dwell_ms is None else durations(shown.item_id)
     surface = slate.impression.surface
     # A quick negative keeps the weight it was told with: the click that it waits for may still come.
-    proof_ts = slate.passed.get(shown.item_id, slate.closed_ts or 0)
-    elapsed_ms = proof_ts - slate.impression.ts
+    negative_weight = slate.passed.get(shown.item_id)
+    if negative_weight is None:
+        elapsed_ms = (slate.closed_ts or 0) - slate.impression.ts
+        negative_weight = outcomes.negative_weight(rules, learned, surface, elapsed_ms)
     return outcomes.final(
         shown,
         known,
@@ -204,7 +206,7 @@ def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, l
         learned,
         surface,
         duration_ms,
-        elapsed_ms,
+        negative_weight=negative_weight,
         lowest=slate.lowest,
         trust=outcomes.trust_in(slate.impression.user_id, shown.item_id, rules, learned),
     )

@@ -112,6 +112,20 @@ def test_nothing_is_told_where_nothing_is_known_or_asked_for():
     assert as_of(folded(click("r", 5)), 6).intent is None
 
 
+def test_what_was_clicked_and_stayed_with_is_told_by_tag():
+    state = folded(
+        click("r", 5, "a"),
+        dwell("r", 9, 4_500, "a"),
+        dwell("r", 9, 9_000, "c"),
+        click("s", 12, "b"),
+        feedback("hide", 13, "b", request_id="s"),
+        click("s", 20, "c"),
+    )
+    intent = told(state, 20)
+    assert intent.clicked == {"jazz": 1, "live": 1}
+    assert intent.stayed == {"jazz": 0.75, "live": 0.25}
+
+
 def test_tags_are_bounded():
     known = {}
     for n in range(100):

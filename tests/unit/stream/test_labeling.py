@@ -166,6 +166,21 @@ def test_what_stands_above_a_click_was_passed_over():
     assert not first.outcomes[0].final
 
 
+def test_a_negative_is_weighed_once_whatever_is_learned_until_the_slate_ends():
+    labeler = new(rules=Rules(refinements=frozenset({"quick", "delays"})))
+    for number in range(100):
+        fold(labeler, impression(f"{number}", number), click(f"{number}", number + 300))
+    labeler.advance(3_000)
+    fold(labeler, impression("before", 3_000, user_id="v"), click("before", 3_010, "b", user_id="v"))
+    fold(labeler, impression("after", 3_020, user_id="w"), click("after", 3_030, "b", user_id="w"))
+    told = {
+        (label.request_id, label.revision): label.outcomes[0].weight
+        for label in labeler.advance(END)
+        if label.request_id in ("before", "after")
+    }
+    assert told["before", 3] == told["before", 6] > told["after", 3] == told["after", 6]
+
+
 def test_quick_negatives_can_be_left_to_the_end():
     labeler = new(rules=Rules(refinements=frozenset()))
     fold(labeler, impression("r", 0), click("r", 5, "c"))
