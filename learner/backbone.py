@@ -1,11 +1,13 @@
 """The transformer that reads a session; a Hugging Face model fed with vectors instead of tokens."""
 
+import json
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModel, LlamaConfig
+from transformers import AutoConfig, AutoModel, LlamaConfig
+from transformers.pytorch_utils import Conv1D
 
 from learner.adapter import together
 
@@ -30,16 +32,33 @@ def causal_backbone(width: int, layers: int, heads: int, length: int) -> nn.Modu
     return model
 
 
+def described_backbone(config: str) -> tuple[nn.Module, int]:
+    """A model of a Hugging Face configuration, JSON as from `to_dict`, to be adapted; and its width.
+
+    Its own weights are of no use yet. GPT-2's Conv1D become linear layers, which they are but for how
+    they keep their weight; a pooler, which nobody asks here, goes.
+    """
+    model: Any = AutoModel.from_config(AutoConfig.for_model(**json.loads(config)))
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Conv1D):
+                setattr(parent, name, nn.Linear(child.nx, child.nf))
+    return model, model.config.hidden_size
+
+
 def last_states(model: nn.Module, tokens: Tensor, last: Tensor) -> Tensor:
     """The model's state of the token number `last` [B] of each row of `tokens` [B, l, d]: [B, d].
 
-    Right padding needs no mask: attention is causal, and what stands behind `last` is not read. A model of
-    Llama's plain shape is computed here, from its own layers: a pass of Hugging Face's code would compute
-    every state of the last layer, most of its work, for one of them to be taken. Any other is asked itself.
+    A model of Llama's plain shape is computed here, from its own layers: a pass of Hugging Face's code would
+    compute every state of the last layer, most of its work, for one of them to be taken. It needs no mask:
+    attention is causal, and what stands behind `last` is not read. Any other is asked itself, with one.
     """
     if _is_plain_llama(model):
         return _llama(model, tokens, last)
-    states = model(inputs_embeds=tokens, use_cache=False).last_hidden_state
+    there = torch.arange(tokens.shape[1], device=tokens.device) <= last[:, None]
+    states = model(inputs_embeds=tokens, attention_mask=there.long(), use_cache=False).last_hidden_state
     taken: Tensor = states[torch.arange(len(tokens), device=tokens.device), last]
     return taken
 

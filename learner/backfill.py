@@ -15,7 +15,8 @@ from learner.intake import Intake
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger
 from learner.objective import example_loss
-from learner.ranker import TABLES, Ranker, RankerSettings
+from learner.pretrained import Pretrained
+from learner.ranker import TABLES, Ranker, RankerSettings, SessionEncoder
 from learner.ranking import is_ranking
 from learner.ratings import Rated, RatingErrors, rated
 from learner.ratings import errors as rating_errors
@@ -75,8 +76,12 @@ def train_base(
     settings: BackfillSettings,
     device: torch.device | str = "cpu",
     progress: Progress = lambda _stage, _done, _total: None,
+    backbone: Pretrained | None = None,
 ) -> Trained:
     """Train a base from a catalogue and labels in observation order.
+
+    `backbone` is the pretrained session encoder of a `model` that has one. It stays as it is: what is trained
+    is all around it, and what the stream moves is its adapter.
 
     Raises:
         BaseError: there is not a single label to learn from.
@@ -92,6 +97,8 @@ def train_base(
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     torch.manual_seed(settings.seed)
     ranker = Ranker(model)
+    if backbone is not None and isinstance(ranker.session, SessionEncoder):
+        backbone.settle(ranker.session.transformer)
     _fit_feature_norm(ranker, examples)
     _fit_intercept(ranker, examples)
     ranker.to(device)
@@ -189,7 +196,7 @@ class _Fit:
         self._chance = torch.Generator().manual_seed(settings.seed)
         self._optimisers = _optimisers(ranker, settings)
         # Rows are left out: most of them are touched too rarely to have a mean.
-        layers = [weights for name, weights in ranker.named_parameters() if name not in self._birth]
+        layers = [w for name, w in ranker.named_parameters() if w.requires_grad and name not in self._birth]
         self._mean = RunningMean(layers, settings.average)
 
     def run(self, train: Sequence[Example], late: Sequence[Example]) -> float:
@@ -273,7 +280,7 @@ def _optimisers(ranker: Ranker, settings: BackfillSettings) -> list[torch.optim.
             "weight_decay": settings.decay if parameter.ndim > 1 else 0.0,
         }
         for name, parameter in ranker.named_parameters()
-        if id(parameter) not in tables
+        if parameter.requires_grad and id(parameter) not in tables
     ]
     return [
         torch.optim.AdamW(groups, fused=True),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learner.backbone import causal_backbone, last_states
+from learner.backbone import causal_backbone, described_backbone, last_states
 from learner.batching import Batch
 from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
 from learner.fading import FadingSession
@@ -26,6 +26,7 @@ class RankerSettings:
     """The shape of the model; a base is trained for one shape and says so in its file.
 
     `layers` and `heads` are those of the transformer that reads sessions; without layers, fading means do.
+    `backbone` is the configuration, as JSON, of a Hugging Face model that reads them instead.
     `ranking` says whether it chooses from a whole catalogue, as where a log names no slates: then it sees
     what goes together (`learner.match`). Base training sets it by its log.
     """
@@ -41,6 +42,12 @@ class RankerSettings:
     attributes: int = 32_768
     contexts: int = 1_024
     ranking: bool = False
+    backbone: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """The longest sequence that a session encoder reads: start, session, and one to spare."""
+        return self.length + 2
 
     @property
     def features(self) -> int:
@@ -83,7 +90,14 @@ class SessionEncoder(nn.Module):
         self.satisfactions = nn.Embedding(SATISFACTION_BUCKETS, width)
         self.ages = nn.Embedding(AGE_BUCKETS, width)
         self.start = nn.Parameter(torch.zeros(width))
-        self.transformer = causal_backbone(width, settings.layers, settings.heads, settings.length + 2)
+        self.transformer: nn.Module
+        self.into: nn.Module = nn.Identity()
+        self.out: nn.Module = nn.Identity()
+        if settings.backbone:
+            self.transformer, inner = described_backbone(settings.backbone)
+            self.into, self.out = nn.Linear(width, inner), nn.Linear(inner, width)
+        else:
+            self.transformer = causal_backbone(width, settings.layers, settings.heads, settings.tokens)
         self.dropout = nn.Dropout(0.1)
         for table in (self.actions, self.satisfactions, self.ages):
             nn.init.normal_(table.weight, std=0.02)
@@ -97,7 +111,9 @@ class SessionEncoder(nn.Module):
         tokens = tokens + self.actions(batch.actions) + self.satisfactions(batch.satisfactions)
         tokens = self.dropout(tokens + self.ages(batch.ages))
         start = (self.start + query).unsqueeze(1)
-        return last_states(self.transformer, torch.cat([start, tokens], 1), batch.lengths)
+        sequence = self.into(torch.cat([start, tokens], 1))
+        state: Tensor = self.out(last_states(self.transformer, sequence, batch.lengths))
+        return state
 
 
 class Heads(nn.Module):
@@ -179,8 +195,9 @@ class Ranker(nn.Module):
         super().__init__()
         self.settings = settings
         self.tower = ItemTower(settings)
+        reads = bool(settings.layers or settings.backbone)
         self.session: SessionEncoder | FadingSession = (
-            SessionEncoder(settings) if settings.layers else FadingSession(settings.width)
+            SessionEncoder(settings) if reads else FadingSession(settings.width)
         )
         self.users = _zero_embedding(settings.users, settings.width)
         self.heads = Heads(settings)

@@ -23,6 +23,15 @@ class LearnerSettings(Access, UpdateSettings):
     model: str = setting("default", "name of the model: the key under which checkpoints are published")
     state_dir: str = setting(".freshrank", "directory of everything a process keeps on disk")
     base: str = setting("", "directory of the trained base; empty: `base` in the state directory")
+    text_encoder: str = setting(
+        "", "of a new base: Hugging Face model of texts, hub id or directory; empty: all-MiniLM-L6-v2"
+    )
+    backbone: str = setting(
+        "", "of a new base: Hugging Face model that reads sessions, hub id or directory; empty: our own"
+    )
+    session_layers: int = setting(
+        0, "of a new base without a backbone: layers of the transformer that reads sessions; 0: fading means"
+    )
     snapshots: str = setting(
         "", "directory or fsspec URL of the trainer's snapshots; empty: in the state directory"
     )
@@ -54,7 +63,7 @@ class LearnerSettings(Access, UpdateSettings):
         )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
-        for name in ("seed", "publish_examples"):
+        for name in ("seed", "publish_examples", "session_layers"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
 
     @classmethod

@@ -6,9 +6,8 @@ import torch
 
 from learner.backfill import BackfillSettings, Progress, Trained, train_base
 from learner.base import save_base
-from learner.ranker import RankerSettings
+from learner.foundation import lay_foundation
 from learner.settings import LearnerSettings
-from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from stream.labelled_log import read_labels
 from stream.logs import read_items
 
@@ -20,24 +19,25 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
 
     Raises:
         LogDirectoryError: the log cannot be read.
-        BaseError: there is nothing to learn from.
+        BaseError: there is nothing to learn from, or a model that the settings name cannot serve.
     """
     torch.set_num_threads(settings.threads)
     device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
     items = list(read_items(directory))
-    embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER, device)
+    foundation = lay_foundation(settings, device)
     try:
         trained = train_base(
             items,
             read_labels(directory, items, until_ts),
-            embed,
-            DEFAULT_TEXT_ENCODER,
-            RankerSettings(),
+            foundation.embed,
+            foundation.text_encoder,
+            foundation.shape,
             BackfillSettings(seed=settings.seed),
             device,
             progress,
+            foundation.backbone,
         )
     finally:
-        embed.close()
+        foundation.embed.close()
     save_base(trained.base, settings.base_dir)
     return trained

@@ -12,10 +12,9 @@ import torch
 
 from learner.arms import ARMS, Arm, Start, needs_base
 from learner.backfill import BackfillSettings, Progress, train_base
-from learner.ranker import RankerSettings
+from learner.foundation import lay_foundation
 from learner.ratings import RatingErrors
 from learner.settings import LearnerSettings
-from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.events import Item, UserEvent
 from schemas.labels import LabeledSlate
 from stream.intent import tags_in
@@ -134,10 +133,18 @@ def _start(
         return Start(items=items, slates=slates, seed=seed), None
     settings = LearnerSettings.from_env(os.environ)
     torch.set_num_threads(settings.threads)
-    embed = TextEncoder(Path(settings.state_dir), DEFAULT_TEXT_ENCODER)
-    fit = BackfillSettings(seed=seed)
-    trained = train_base(items, slates, embed, DEFAULT_TEXT_ENCODER, RankerSettings(), fit, progress=progress)
-    start = Start(items=items, slates=slates, seed=seed, embed=embed, base=trained.base, update=settings)
+    laid = lay_foundation(settings, "cpu")
+    trained = train_base(
+        items,
+        slates,
+        laid.embed,
+        laid.text_encoder,
+        laid.shape,
+        BackfillSettings(seed=seed),
+        progress=progress,
+        backbone=laid.backbone,
+    )
+    start = Start(items=items, slates=slates, seed=seed, embed=laid.embed, base=trained.base, update=settings)
     return start, trained.ratings
 
 
