@@ -1,6 +1,7 @@
 """PURE: labelled slates → examples. Encodes with the counts of the moment, and only then counts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,8 @@ class Intake:
         rate = self._counters.click_rate(context, without=before)
         for counts in (before, after):
             counts[:, EXPECTED] = counts[:, SHOWN] * rate
-        self._count(rows, context, -before, items=-self._counted(rows, before))
+        if before.any():
+            self._count(rows, context, -before, items=-self._counted(rows, before))
         query = _query(slate, targets)
         rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
         encoded = self._encoder.encode(query, query_vector=vector, others=rivals.rows)
@@ -137,13 +139,17 @@ def _is_choice(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> bool:
 
 def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn, taken: int) -> Example:
     """What there is to learn: rivals have no weight of their own, a log-probability instead."""
-    n = len(rivals.rows)
-    weights = np.array([target.weights for target in targets], np.float32)
+
+    def padded(values: Sequence[object], dtype: type) -> NDArray[Any]:
+        own: NDArray[Any] = np.array(values, dtype)
+        n = len(rivals.rows)
+        return np.concatenate([own, np.zeros((n, *own.shape[1:]), dtype)]) if n else own
+
     return Example(
         encoded=encoded,
-        positions=np.pad(np.array([target.position for target in targets], np.int32), (0, n)),
-        targets=np.pad(np.array([target.targets for target in targets], np.float32), ((0, n), (0, 0))),
-        weights=np.pad(weights, ((0, n), (0, 0))),
+        positions=padded([target.position for target in targets], np.int32),
+        targets=padded([target.targets for target in targets], np.float32),
+        weights=padded([target.weights for target in targets], np.float32),
         log_q=rivals.log_q,
         taken=taken,
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 _QUEUE = 256
 _NEVER = np.iinfo(np.int64).max
+_NONE = np.zeros(0, np.int64)
 
 Waiting = tuple[str, int, int]
 """An id without a row, how often it was met, and when last."""
@@ -75,6 +76,8 @@ class Turnover:
 
     def drain(self) -> NDArray[np.int64]:
         """Rows that were given to new owners since the last call, [n]."""
+        if not self._given:  # as after almost every label
+            return _NONE
         given, self._given = self._given, []
         return np.unique(np.array(given, np.int64))
 

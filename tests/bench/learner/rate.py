@@ -6,31 +6,43 @@ from time import perf_counter, process_time
 
 import torch
 
+from learner.ranker import RankerSettings
 from learner.update_settings import UpdateSettings
-from tests.bench.learner.workload import BATCH, labels, learner
+from tests.bench.learner.workload import BATCH, FADING, SHAPE, labels, learner
 from tests.bench.report import Figure
 
 CPU_BAR, GPU_BAR = 2_000, 50_000
 
 
 def rate(short: bool) -> Iterator[Figure]:
-    """Examples a second by wall clock, in updates of 256 slates, for slates of ten and of one outcome."""
-    for threads in (1, 2):
-        for outcomes in (10, 1):
-            yield from _rate(outcomes, threads, "cpu", CPU_BAR if threads == 2 else None, 3 if short else 9)
+    """Examples a second by wall clock, in updates of 256 slates, for slates of ten and of one outcome.
+
+    By both session encoders: the transformer, and the fading means that are the default.
+    """
+    for shape in (SHAPE, FADING):
+        for threads in (1, 2):
+            for outcomes in (10, 1):
+                bar, updates = CPU_BAR if threads == 2 else None, 3 if short else 9
+                yield from _rate(shape, outcomes, threads, "cpu", bar, updates)
 
 
 def gpu(short: bool) -> Iterator[Figure]:
     """The same on a GPU, where there is one."""
     if torch.cuda.is_available():
-        yield from _rate(10, 1, "cuda", GPU_BAR, 10 if short else 60, batch=4_096)
+        yield from _rate(SHAPE, 10, 1, "cuda", GPU_BAR, 10 if short else 60, batch=4_096)
 
 
 def _rate(
-    outcomes: int, threads: int, device: str, bar: float | None, updates: int, batch: int = BATCH
+    shape: RankerSettings,
+    outcomes: int,
+    threads: int,
+    device: str,
+    bar: float | None,
+    updates: int,
+    batch: int = BATCH,
 ) -> Iterator[Figure]:
     torch.set_num_threads(threads)
-    online, stream = learner(UpdateSettings(), device=device), labels(outcomes)
+    online, stream = learner(UpdateSettings(), shape, device), labels(outcomes)
     wall, cpu = [], []
     for update in range(updates + 2):
         slates = list(islice(stream, batch))
@@ -40,6 +52,7 @@ def _rate(
             wall.append(examples / (perf_counter() - before))
             cpu.append(1e6 * (process_time() - cpu_before) / examples)
     torch.set_num_threads(1)
-    what = f"slates of {outcomes}, sessions of 50, batch {batch}, {device}, {threads} thread(s)"
+    encoder = f"{shape.layers} layers" if shape.layers else "fading means"
+    what = f"{encoder}, slates of {outcomes}, sessions of 50, batch {batch}, {device}, {threads} thread(s)"
     yield Figure(row="rate", what=what, unit="examples/s", runs=wall, bar=bar)
     yield Figure(row="rate", what=f"{what}: CPU time", unit="µs/example", runs=cpu)

@@ -1,6 +1,7 @@
 """What the benchmarks learn: a base of the size that the bar names, and labels with full sessions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from learner.base import Base, freeze
-from learner.catalogue import frequent_keys
+from learner.catalogue import Embed, frequent_keys
 from learner.knowledge import Knowledge
 from learner.online import OnlineLearner
 from learner.ranker import Ranker, RankerSettings
@@ -17,6 +18,9 @@ from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
 
 SHAPE = RankerSettings(width=128, layers=2, length=50)
+FADING = replace(SHAPE, layers=0)
+"""The same with the session encoder that is the default."""
+
 TINY = RankerSettings(width=16, layers=1, heads=2, length=50, text_width=16, hidden=16)
 N_ITEMS, N_USERS = 5_000, 3_000
 BATCH = 256
@@ -30,6 +34,10 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
 
 def embed_tiny(texts: Sequence[str]) -> NDArray[np.float32]:
     return _vectors(TINY.text_width)[[len(text) % 1_000 for text in texts]]
+
+
+def embed_of(shape: RankerSettings) -> Embed:
+    return embed if shape.text_width == SHAPE.text_width else embed_tiny
 
 
 @cache
@@ -57,8 +65,7 @@ def items() -> list[Item]:
 def base(shape: RankerSettings = SHAPE) -> Base:
     """A base at birth: a trained one costs the same to adapt."""
     torch.manual_seed(0)
-    own = embed if shape == SHAPE else embed_tiny
-    knowledge = Knowledge(shape, frequent_keys(items()), own)
+    knowledge = Knowledge(shape, frequent_keys(items()), embed_of(shape))
     knowledge.catalogue.put(items())
     return freeze(Ranker(shape), knowledge, "vectors of the benchmark")
 
@@ -66,7 +73,7 @@ def base(shape: RankerSettings = SHAPE) -> Base:
 def learner(
     settings: UpdateSettings, shape: RankerSettings = SHAPE, device: torch.device | str = "cpu"
 ) -> OnlineLearner:
-    online = OnlineLearner(base(shape), embed if shape == SHAPE else embed_tiny, settings, 0, device)
+    online = OnlineLearner(base(shape), embed_of(shape), settings, 0, device)
     online.put_items(items())
     return online
 
