@@ -9,24 +9,27 @@ from learner.update_settings import UpdateSettings
 from tests.bench.learner.workload import TINY, labels, learner
 from tests.bench.report import Figure
 
-PER_SLATE = 2
-FILLED = 240_000
+PER_SLATE = 4
+FILLED = 440_000
 """Examples after which ledger and replay memory are full, and all that may grow has grown."""
 
 
 def memory_use(short: bool) -> Iterator[Figure]:
-    """Resident memory every 40,000 examples from when the bounds are reached, over that of then."""
-    total, filled = (320_000, FILLED) if short else (1_000_000, FILLED)
+    """Resident memory every 40,000 examples, and at the end over that of when the bounds were reached."""
+    total = 520_000 if short else 1_000_000
     online, stream = learner(UpdateSettings(), TINY), labels(PER_SLATE, touches=3, fresh=0.1)
-    resident = []
+    resident = {}
     step = 1_000
-    for done in range(0, total, step * PER_SLATE):
+    for done in range(step * PER_SLATE, total + 1, step * PER_SLATE):
         online.learn(list(islice(stream, step)))
-        if done >= filled and done % 40_000 == 0:
+        if done % 40_000 == 0:
             online.checkpoint()
-            resident.append(psutil.Process().memory_info().rss / 1e6)
-    growth = [100 * (now / resident[0] - 1) for now in resident]
-    note = f"{resident[0]:.0f} → {resident[-1]:.0f} MB, to {total:,} examples"
+            resident[done] = psutil.Process().memory_info().rss / 1e6
+    filled, last = resident[FILLED], resident[max(resident)]
+    note = f"every 40,000 of {total:,} examples"
+    yield Figure(row="memory", what="resident", unit="MB", runs=list(resident.values()), note=note)
+    note = f"{filled:.0f} → {last:.0f} MB, from {FILLED:,} examples on"
+    growth = 100 * (last / filled - 1)
     yield Figure(
-        row="memory", what="growth at the end", unit="%", runs=growth[-1:], bar=2, at_most=True, note=note
+        row="memory", what="growth at the end", unit="%", runs=[growth], bar=2, at_most=True, note=note
     )

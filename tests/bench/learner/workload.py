@@ -21,7 +21,7 @@ SHAPE = RankerSettings(width=128, layers=2, length=50)
 FADING = replace(SHAPE, layers=0)
 """The same with the session encoder that is the default."""
 
-TINY = RankerSettings(width=16, layers=1, heads=2, length=50, text_width=16, hidden=16)
+TINY = RankerSettings(width=16, length=50, text_width=16, hidden=16)
 N_ITEMS, N_USERS = 5_000, 3_000
 BATCH = 256
 
