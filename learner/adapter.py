@@ -144,11 +144,6 @@ def load_adapter_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         tensor.copy_(state[name])
 
 
-def ranks(module: nn.Module) -> dict[str, int]:
-    """Return the number of triplets with λ ≠ 0 of each adapted layer: the rank a scorer sees."""
-    return {name: int(layer.lam.count_nonzero()) for name, layer in low_rank_layers(module).items()}
-
-
 @torch.no_grad()
 def to_lora(layer: LowRankLayer) -> tuple[Tensor, Tensor]:
     """Return plain LoRA factors (A, B) over the live triplets, exact, with peft's shapes.

@@ -29,7 +29,6 @@ class Draft:
     folded: str | None = None
     before: "Draft | None" = None
     base: str
-    ranks: dict[str, int]
     examples_seen: int
     metrics: dict[str, float]
     learned: int = 0
@@ -44,6 +43,11 @@ class Draft:
     def sha256(self) -> str:
         """The content hash, which stands for the version."""
         return content_hash(self.payload)
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """How many triplets live in each adapted layer."""
+        return self.weights.ranks()
 
     @property
     def version(self) -> str:

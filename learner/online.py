@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor
 
-from learner.adapter import adapter_state, load_adapter_state, ranks
+from learner.adapter import adapter_state, load_adapter_state
 from learner.base import Base, parse_base
 from learner.batching import Example, still_true
 from learner.catalogue import Embed
@@ -153,12 +153,14 @@ class OnlineLearner:
     def _give_rows(self) -> None:
         """Let rows that have a new owner be as at birth, and be published under its name."""
         for index, rows in self._intake.given.items():
+            if not rows:
+                continue
             self._updater.forget(index, sorted(rows))
             self._touched[index] |= rows
             self._unpublished[index] |= rows
             self._named[index] -= rows
             # Affinities travel as what was folded since: only whole ones say what was forgotten.
-            self._only_full |= bool(rows) and index == "items" and self.knowledge.ranking is not None
+            self._only_full |= index == "items" and self.knowledge.ranking is not None
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
 
     def _touch(self, examples: Sequence[Example]) -> None:
@@ -195,7 +197,6 @@ class OnlineLearner:
             before=None if full else self._draft,
             base=self._base.hash,
             folded=self._lineage.folded,
-            ranks=ranks(self.ranker),
             examples_seen=self.examples_seen,
             metrics={} if loss is None else {"loss": loss},
             learned=sum(n for _, n in self._losses),

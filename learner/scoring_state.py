@@ -35,8 +35,9 @@ Numbering = Mapping[str, NDArray[np.int64]]
 class Copy:
     """A copy of the scoring state, which training does not change.
 
-    `numbers` are the rows carried, by index; `names` the ids of those that need naming, by number. `counts`
-    has the counts of the rows carried, and the `totals`; `ranking` what `learner.ranking_state` says.
+    `dense` has dead triplets, too: to leave them out is for `pack`, beside training. `numbers` are the rows
+    carried, by index; `names` the ids of those that need naming, by number. `counts` has the counts of the
+    rows carried, and the `totals`; `ranking` what `learner.ranking_state` says.
     """
 
     dense: Mapping[str, Tensor]
@@ -49,12 +50,23 @@ class Copy:
     def not_finite(self) -> list[str]:
         """Names of the tensors that hold a NaN or an infinity."""
         every = {**self.dense, **self.rows, **self.counts, **self.ranking}
+        # Training waits for this: all numbers at once, and one by one only where it matters.
+        if bool(torch.isfinite(torch.cat([tensor.flatten().float() for tensor in every.values()])).all()):
+            return []
         return [name for name, tensor in every.items() if not bool(torch.isfinite(tensor).all())]
+
+    def ranks(self) -> dict[str, int]:
+        """How many triplets live in each adapted layer."""
+        return {
+            name.removeprefix("dense.").removesuffix(".lam"): int(tensor.count_nonzero())
+            for name, tensor in self.dense.items()
+            if name.endswith(".lam")
+        }
 
     def pack(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint: directions and counts in half precision, rows in whole steps."""
         return (
-            {name: t.half() if name.endswith((".P", ".Q")) else t for name, t in self.dense.items()}
+            dict(_pack_dense(self.dense))
             | dict(_pack_numbers(self.numbers, self.names))
             | dict(_pack_rows(self.rows))
             | dict(_pack_counts(self.counts))
@@ -68,7 +80,7 @@ def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Tou
     numbers = {index: _sorted(touched[index]) for index in Vocabulary.NAMES}
     dense = {"dense.intercept": ranker.heads.intercept.detach().cpu().clone()}
     for name, layer in layers.items():
-        dense |= _copy_dense(name, layer)
+        dense |= dict(_copy_dense(name, layer))
     rows = {
         table: _table(layers, table).a.detach()[numbers[index].to(_table(layers, table).a.device)].cpu()
         for table, index in TABLES.items()
@@ -136,7 +148,8 @@ def base_numbering(knowledge: Knowledge, ids: Mapping[str, Sequence[str]]) -> Nu
 
 
 def _sorted(numbers: set[int]) -> Tensor:
-    return torch.tensor(sorted(numbers - {0}), dtype=torch.int64)
+    rows = np.fromiter(numbers, np.int64, len(numbers))
+    return torch.from_numpy(np.sort(rows[rows > 0]))
 
 
 def _table(layers: Mapping[str, LowRankLayer], name: str) -> LowRankEmbedding:
@@ -145,16 +158,23 @@ def _table(layers: Mapping[str, LowRankLayer], name: str) -> LowRankEmbedding:
     return layer
 
 
-def _copy_dense(name: str, layer: LowRankLayer) -> dict[str, Tensor]:
-    live = (layer.lam.detach() != 0).cpu()
-    kept = {
-        f"dense.{name}.live": live.to(torch.uint8),
-        f"dense.{name}.lam": layer.lam.detach().cpu()[live],
-        f"dense.{name}.Q": layer.Q.detach().cpu()[live],
-    }
-    if isinstance(layer, LowRankLinear):
-        kept[f"dense.{name}.P"] = layer.P.detach().cpu()[:, live]
-    return kept
+def _copy_dense(name: str, layer: LowRankLayer) -> Iterator[tuple[str, Tensor]]:
+    for key in ("P", "lam", "Q") if isinstance(layer, LowRankLinear) else ("lam", "Q"):
+        yield f"dense.{name}.{key}", layer.get_parameter(key).detach().to("cpu", copy=True)
+
+
+def _pack_dense(dense: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Live triplets, their directions in half precision, and which they are."""
+    for name, tensor in dense.items():
+        layer, _, key = name.rpartition(".")
+        live = dense.get(f"{layer}.lam", tensor) != 0
+        if key == "lam":
+            yield f"{layer}.live", live.to(torch.uint8)
+            yield name, tensor[live]
+        elif key in ("P", "Q"):
+            yield name, (tensor[:, live] if key == "P" else tensor[live]).half()
+        else:
+            yield name, tensor
 
 
 def _pack_numbers(

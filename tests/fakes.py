@@ -55,7 +55,6 @@ class FakeOnline:
         return Draft(
             weights=Copy(dense=weights, numbers={}, names={}, rows={}, counts={}),
             base="base",
-            ranks={},
             examples_seen=len(self.weights),
             metrics={"loss": 1e3 if self.exploding.intersection(self.weights) else 0.5},
             learned=2,

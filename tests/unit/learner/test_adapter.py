@@ -14,7 +14,6 @@ from learner.adapter import (
     low_rank_layers,
     orthogonality,
     orthogonality_weight,
-    ranks,
     to_lora,
 )
 from schemas.errors import CheckpointRefused, SettingsError
@@ -74,7 +73,6 @@ def test_adapt_takes_what_the_predicate_takes_and_freezes_it() -> None:
 def test_adapting_twice_does_not_adapt_the_frozen_base() -> None:
     model = tiny()
     adapt(model, 2, SCALE, seeded(1), lambda *_: True)
-    assert ranks(model) == {"items": 4, "body.0": 0, "body.2": 0, "plain": 0}
     assert isinstance(model.body[0].base, nn.Linear)
 
 
