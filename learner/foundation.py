@@ -27,17 +27,14 @@ def lay_foundation(settings: LearnerSettings, device: str) -> Foundation:
         BaseError: there is no such model, or it cannot serve.
     """
     shape = RankerSettings(layers=settings.session_layers)
+    backbone = load_backbone(settings.backbone, shape.tokens) if settings.backbone else None
+    if backbone is not None:
+        shape = replace(shape, backbone=backbone.config)
     name = settings.text_encoder or DEFAULT_TEXT_ENCODER
     embed = TextEncoder(Path(settings.state_dir), name, device)
     if settings.text_encoder:
         shape = replace(shape, text_width=_width(embed, name))
-    backbone = load_backbone(settings.backbone, shape.tokens) if settings.backbone else None
-    return Foundation(
-        shape=shape if backbone is None else replace(shape, backbone=backbone.config),
-        text_encoder=name,
-        embed=embed,
-        backbone=backbone,
-    )
+    return Foundation(shape=shape, text_encoder=name, embed=embed, backbone=backbone)
 
 
 def _width(embed: TextEncoder, name: str) -> int:

@@ -179,13 +179,13 @@ class Updater:
             self._adagrad.step()
 
     def _allocate(self) -> None:
-        settled = self._budget.excess(self.allocator.clock) == 0
-        measured = self._settings.consolidate_below > 0 and settled
-        energy = energies(self._layers) if measured else {}
+        energy = energies(self._layers) if self._settings.consolidate_below else {}
         moved = self.allocator.allocate()
-        share = pruned_share(energy, moved.pruned) if measured else math.nan
-        self.pruned_energy = faded(self.pruned_energy, share) if settled else math.nan
         changed = moved.changed
+        if energy:
+            settled = self._budget.excess(self.allocator.clock) == 0
+            share = pruned_share(energy, moved.pruned)
+            self.pruned_energy = faded(self.pruned_energy, share) if settled else math.nan
         if self._settings.clear_moments:
             clear_moments(self._adam, self._layers, changed)
             clear_moments(self._adagrad, self._layers, changed, _ACCUMULATED)

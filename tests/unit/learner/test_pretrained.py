@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModel, BertConfig, GPT2Config, PreTrainedConfig, T5Config
+from transformers import AutoModel, BertConfig, BertTokenizer, GPT2Config, PreTrainedConfig, T5Config
 
 from learner.adapter import low_rank_layers
 from learner.backbone import described_backbone
@@ -121,6 +121,20 @@ def test_settings_name_the_directory(tmp_path: Path) -> None:
     laid.embed.close()
     assert laid.backbone is not None
     assert laid.shape == RankerSettings(backbone=laid.backbone.config)
+
+
+def test_a_text_encoder_has_the_width_that_its_model_has(tmp_path: Path) -> None:
+    saved(CONFIGS["bert"], tmp_path / "model")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "width"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "model")
+    laid = lay_foundation(
+        LearnerSettings(state_dir=str(tmp_path), text_encoder=str(tmp_path / "model")), "cpu"
+    )
+    laid.embed.close()
+    assert laid.shape == RankerSettings(text_width=24)
+    with pytest.raises(BaseError, match=r"text encoder \./nothing: expected a Hugging Face model"):
+        lay_foundation(LearnerSettings(state_dir=str(tmp_path), text_encoder="./nothing"), "cpu")
 
 
 def test_what_cannot_read_sessions_is_refused(tmp_path: Path) -> None:
