@@ -4,7 +4,7 @@ The Faust worker and the offline commands call this same object; only the mappin
 """
 
 from collections import defaultdict
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Generic, TypeVar
 
 from schemas.events import Dwell, UserEvent
@@ -18,7 +18,7 @@ from stream.join_settings import JoinSettings
 from stream.labeling import Labeler
 from stream.sessions import SessionState
 from stream.slates import Durations
-from stream.watermark import Watermark
+from stream.watermark import NOTHING, Watermark
 
 Token = TypeVar("Token")
 
@@ -81,14 +81,17 @@ class PartitionFold(Generic[Token]):
         self._remember(event)
         return self._labeler.fold(event)
 
-    def advance(self, now_ms: int, unread: Collection[str] = ()) -> list[LabeledSlate]:
+    def advance(
+        self, now_ms: int, unread: Collection[str] = (), ended: Mapping[str, int] = NOTHING
+    ) -> list[LabeledSlate]:
         """Return the labels that the watermark has made final; call it after every batch, and on a timer.
 
         Args:
             now_ms: the wall clock; a constant offline.
             unread: topics that may hold messages of this partition that were not folded yet.
+            ended: when, by that clock, each of the others was last known to hold nothing more.
         """
-        watermark = self._watermark.value(now_ms, unread)
+        watermark = self._watermark.value(now_ms, unread, ended)
         return [] if watermark is None else self._advance(watermark)
 
     def drain(self) -> list[LabeledSlate]:

@@ -41,6 +41,10 @@ class Hearing:
         """The time of the last answer, in ms, less all the time without one."""
         return self._last_ms - self._lost_ms
 
+    def at(self, wall_ms: int) -> int:
+        """The time by this clock of a moment since the last outage; of an earlier one, too early a time."""
+        return wall_ms - self._lost_ms
+
     def is_steady(self) -> bool:
         """Whether what was held back during the last outage has had its time to arrive."""
         return self._last_ms >= self._steady_ms

@@ -201,12 +201,14 @@ class Labeller:
 
     def _advance(self, number: int, partition: Partition) -> list[Told]:
         """What time has made final in a partition, as far as its topics were read."""
+        told = self._progress.told(number, TOPICS)
         behind = self._progress.behind(number, {topic: partition.position(topic) for topic in TOPICS})
         self._behind[number] = behind
         if not self._hearing.is_steady():
             return []
         unread = [topic for topic, messages in behind.items() if messages is None or messages > 0]
-        return [Told(label, None) for label in partition.advance(self._hearing.now(), unread)]
+        ended = {topic: self._hearing.at(wall_ms) for topic, wall_ms in told.items()}
+        return [Told(label, None) for label in partition.advance(self._hearing.now(), unread, ended)]
 
     async def _write(self, era: int, number: int, changed: Sequence[str], evidence: bytes | None) -> None:
         """Make sessions and evidence durable, unless another worker may have the partition by now."""

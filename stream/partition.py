@@ -1,7 +1,7 @@
 """PURE: one assigned partition: its fold, and what of it may be committed, topic by topic."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from schemas.events import UserEvent
 from schemas.labels import LabeledSlate
@@ -9,6 +9,7 @@ from stream.folding import PartitionFold
 from stream.inbound import Inbound
 from stream.offsets import Offsets
 from stream.reading import logged_ms
+from stream.watermark import NOTHING
 
 Token = tuple[str, int]
 """Topic, without prefix, and offset of a message within its partition."""
@@ -40,9 +41,14 @@ class Partition:
         offsets.read(message.offset)
         offsets.done(message.offset)
 
-    def advance(self, now_ms: int, unread: Collection[str]) -> list[LabeledSlate]:
-        """Return the labels that time has made final; `unread` names the topics that hold more messages."""
-        return self._fold.advance(now_ms, unread)
+    def advance(
+        self, now_ms: int, unread: Collection[str], ended: Mapping[str, int] = NOTHING
+    ) -> list[LabeledSlate]:
+        """Return the labels that time has made final.
+
+        `unread` names the topics that hold more; `ended` says when the others were known to hold none.
+        """
+        return self._fold.advance(now_ms, unread, ended)
 
     def release(self) -> None:
         """Let go of the messages whose every label was returned before, and now has been sent."""

@@ -50,6 +50,19 @@ class Progress:
             for topic, position in positions.items()
         }
 
+    def told(self, partition: int, topics: Iterable[str]) -> dict[str, int]:
+        """Return when (wall clock, ms) the broker last told how far each topic's log goes; 0 if it did not.
+
+        Ask before `behind`, which then knows at least as much.
+        """
+        consumer = self._app.consumer._thread._ensure_consumer()  # Faust passes on all but this
+        wanted = {topic: self._tp(topic, partition) for topic in topics}
+        assigned = self._app.consumer.assignment()
+        return {
+            topic: (consumer.last_poll_timestamp(tp) if tp in assigned else None) or 0
+            for topic, tp in wanted.items()
+        }
+
     def _unread(self, tp: TP, position: int | None, assigned: Collection[TP]) -> int | None:
         if tp not in assigned:
             return None

@@ -3,19 +3,24 @@
 import time
 import uuid
 from collections.abc import Collection, Sequence
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from schemas.codec import decode
+from schemas.events import UserEvent
 from schemas.labels import LabeledSlate, Session
 from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
 from stream.folding import PartitionFold
 from stream.process import ChildProcess, free_port
 from stream.reading import USER_EVENT_TYPES
+from stream.replay import open_producer, replay
 from stream.settings import Settings
 from tests.bench.stream.feed import fill
 from tests.bench.stream.job import FAUST, IDIOMATIC, worker
@@ -24,6 +29,7 @@ from tests.bench.stream.traffic import TOPICS, Message, Traffic, messages
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
 SLATES = 100
+LONG_AGO = 1_650_844_800_000
 PATIENCE_S = 90.0
 
 Labels = dict[str, LabeledSlate]
@@ -34,21 +40,9 @@ def test_both_versions_tell_the_same_labels(embedded_broker: EmbeddedBroker, tmp
     events = list(messages(Traffic(4 * SLATES, rate=200.0, start_ts=start_ts, users=20)))
     versions = {}
     for command in (FAUST, IDIOMATIC):
-        name = f"a{uuid.uuid4().hex[:10]}"
-        settings = Settings(
-            broker=embedded_broker.address,
-            prefix=f"{name}.",
-            group=name,
-            state_dir=str(tmp_path / name),
-            web_port=free_port(),
-            partitions=2,
-            window_s=4.0,
-            lateness_s=1.0,
-            roles=("label",),
-        )
-        create_topics(settings)
+        settings = fresh_settings(embedded_broker.address, tmp_path)
         fill(settings.broker, settings.prefix, settings.partitions, events)
-        versions[command] = (settings, worker(settings, tmp_path / f"{name}.log", None, command))
+        versions[command] = (settings, worker(settings, tmp_path / f"{settings.group}.log", None, command))
     try:
         for _, process in versions.values():
             process.start()
@@ -60,6 +54,57 @@ def test_both_versions_tell_the_same_labels(embedded_broker: EmbeddedBroker, tmp
     assert batches.keys() == events_one_by_one.keys() == expected
     for label_id, label in batches.items():
         assert told(label) == told(events_one_by_one[label_id])
+
+
+def test_a_log_replayed_as_fast_as_it_goes_gives_the_labels_of_the_offline_fold(
+    broker: str, tmp_path: Path
+) -> None:
+    events = list(messages(Traffic(10_000, rate=10.0, start_ts=LONG_AGO, users=100)))
+    settings = fresh_settings(broker, tmp_path)
+    process = worker(settings, tmp_path / "worker.log", None)
+    try:
+        process.start()
+        process.wait_until(partial(is_ready, settings), "the worker", PATIENCE_S)
+        with open_producer(settings) as producer:
+            replay([record(message) for message in events], producer, prefix=settings.prefix)
+        expected = {label.label_id: label for label in offline(events)}
+        online = labels(settings, process, expected.keys())
+    finally:
+        process.stop(30)
+    assert online.keys() == expected.keys()
+    assert all(told(label) == told(expected[label_id]) for label_id, label in online.items())
+
+
+def fresh_settings(broker: str, directory: Path) -> Settings:
+    """Settings of a worker with topics of its own, made on the broker."""
+    name = f"a{uuid.uuid4().hex[:10]}"
+    settings = Settings(
+        broker=broker,
+        prefix=f"{name}.",
+        group=name,
+        state_dir=str(directory / name),
+        web_port=free_port(),
+        partitions=2,
+        window_s=4.0,
+        lateness_s=1.0,
+        roles=("label",),
+    )
+    create_topics(settings)
+    return settings
+
+
+def is_ready(settings: Settings) -> bool:
+    """Whether the worker has its partitions."""
+    try:
+        with urlopen(f"http://{settings.web_host}:{settings.web_port}/readyz", timeout=1) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def record(message: Message) -> UserEvent:
+    """The event that a message carries."""
+    return decode(USER_EVENT_TYPES[TOPICS[message.topic]], message.value)
 
 
 def told(label: LabeledSlate) -> LabeledSlate:
@@ -74,9 +119,7 @@ def offline(events: Sequence[Message]) -> list[LabeledSlate]:
     fold = PartitionFold(Settings(window_s=4.0, lateness_s=1.0).join, {}, lambda _: None)
     labels = []
     for number, message in enumerate(events):
-        topic = TOPICS[message.topic]
-        event = decode(USER_EVENT_TYPES[topic], message.value)
-        labels.extend(fold.fold(event, topic, number, message.ts))
+        labels.extend(fold.fold(record(message), TOPICS[message.topic], number, message.ts))
     return labels + fold.drain()
 
 

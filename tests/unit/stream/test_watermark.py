@@ -1,6 +1,6 @@
 import pytest
 
-from stream.watermark import Watermark
+from stream.watermark import SLACK_MS, Watermark
 
 
 @pytest.fixture
@@ -42,3 +42,21 @@ def test_it_never_goes_back(watermark):
     assert watermark.value(now_ms=500) == 590
     watermark.observe("clicks", 200, now_ms=500)
     assert watermark.value(now_ms=500) == 590
+
+
+def test_what_a_topic_has_got_since_it_was_known_to_hold_nothing_is_not_taken_to_be_late(watermark):
+    watermark.observe("impressions", 100, now_ms=1_000)
+    watermark.observe("impressions", 5_000, now_ms=2_000)
+    before, after = 2_000 + SLACK_MS - 1, 2_000 + SLACK_MS
+    assert watermark.value(now_ms=2_000, ended={"clicks": 900, "impressions": 2_000}) is None
+    assert watermark.value(now_ms=2_000, ended={"clicks": before, "impressions": after}) == 90
+    assert watermark.value(now_ms=2_000, ended={"clicks": after, "impressions": after}) == 4_990
+
+
+def test_the_slowest_holds_it_be_it_unread_or_not_asked_lately(watermark):
+    watermark.observe("impressions", 100, now_ms=1_000)
+    watermark.observe("impressions", 700, now_ms=2_000)
+    watermark.observe("clicks", 400, now_ms=2_000)
+    asked = {"feedback": 1_000 + SLACK_MS, "clicks": 9_000}
+    assert watermark.value(now_ms=2_000, unread=["clicks"], ended=asked) == 90
+    assert watermark.value(now_ms=2_000, unread=["clicks"], ended={"feedback": 9_000}) == 390
