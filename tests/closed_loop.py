@@ -21,7 +21,7 @@ from learner.online import OnlineLearner
 from learner.query import Query
 from learner.ranker import RankerSettings
 from learner.scorer import Scorer, utility
-from learner.update import UpdateSettings
+from learner.update_settings import UpdateSettings
 from schemas.events import Click, Impression, Item, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.recommendation import RecommendationRequest
