@@ -120,7 +120,7 @@ class PartitionFold(Generic[Token]):
 
     def let_go(self) -> None:
         """Do as `take_evidence` does where nobody will go on from it: forget what no label needs any more."""
-        self._taken_ts = self._safe_ts
+        self._committed_ts = self._taken_ts = self._safe_ts
         self._evidence.let_go(self._safe_ts)
 
     def restore_evidence(self, raw: bytes) -> None:

@@ -7,7 +7,7 @@ first mark, slates in that of their impression, and neither order can change onc
 """
 
 from bisect import insort
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
@@ -232,14 +232,14 @@ def tallies(glances: Iterable[Glance], tags: Tags) -> tuple[dict[str, float], di
     >>> tallies([(5, "a", CLICK, 250), (9, "a", DWELL, 500), (9, "b", LIKE, 1_000)], lambda item_id: ["jazz"])
     ({'jazz': 2.0}, {'jazz': 0.75})
     """
-    clicked: Counter[str] = Counter()
-    stayed: Counter[str] = Counter()
+    clicked: defaultdict[str, int] = defaultdict(int)
+    stayed: defaultdict[str, int] = defaultdict(int)
     for _, item_id, action, share in glances:
-        is_taken = CLICK <= action < DISLIKE
-        stay = max(0, share) if action <= CLICK else 0  # else it tells what was said
         for tag in {tag[:TAG_CHARS]: None for tag in tags(item_id)[:ITEM_TAGS]}:
-            clicked[tag] += UNITS * is_taken
-            stayed[tag] += stay
+            if CLICK <= action < DISLIKE:
+                clicked[tag] += UNITS
+            if action <= CLICK and share > 0:  # else it tells what was said
+                stayed[tag] += share
     return _most(clicked), _most(stayed)
 
 

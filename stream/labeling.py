@@ -168,11 +168,12 @@ class Labeler:
         self._forgets.append((ts + 2 * self._longest_ms, request_id))
         self._await_seal(ts)
         window_ms = self._settings.window(shown.surface)
-        previous = self._slates.get(self._newest.get(slate.key, ""))
+        key = slate.key
+        previous = self._slates.get(self._newest.get(key, ""))
         if previous is not None and previous.impression.ts > ts:  # this one came too late
             self._agenda.remind(min(previous.impression.ts, ts + window_ms), CLOSE, request_id)
             return None
-        self._newest[slate.key] = request_id
+        self._newest[key] = request_id
         self._agenda.remind(ts + window_ms, CLOSE, request_id)
         return None if previous is None else self._close(previous, ts)
 
@@ -184,8 +185,9 @@ class Labeler:
     def _close(self, slate: Slate, ts: int) -> LabeledSlate | None:
         if slate.closed_ts is not None:
             return None
-        if self._newest.get(slate.key) == slate.impression.request_id:
-            del self._newest[slate.key]
+        key = slate.key
+        if self._newest.get(key) == slate.impression.request_id:
+            del self._newest[key]
         return close(slate, ts, self._durations, self._rules, self._evidence.at(ts))
 
     def _engage(self, slate: Slate, due: Due) -> LabeledSlate | None:
