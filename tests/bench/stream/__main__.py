@@ -19,13 +19,15 @@ SHORT = 0.1
 
 
 @click.command()
-@click.option("--row", "names", multiple=True, type=click.Choice(list(ROWS)), help="Only these rows.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(ROWS)), help="Only these rows; may be repeated."
+)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Of every pair.")
 @click.option("--short", is_flag=True, help=f"{SHORT:g} of the messages, one run of each pair.")
-def main(names: tuple[str, ...], repeats: int, short: bool) -> None:
+def main(only: tuple[str, ...], repeats: int, short: bool) -> None:
     """Measure the stream worker: one core for it, broker and producer on the other."""
     console, figures, before = Console(), list[report.Figure](), report.machine()
-    if not names or "throughput" in names:
+    if not only or "throughput" in only:
         _install_rivals(console)
     with tempfile.TemporaryDirectory(prefix="freshrank-bench-") as directory:
         job.stay_on(job.OTHER_CORE)
@@ -34,7 +36,7 @@ def main(names: tuple[str, ...], repeats: int, short: bool) -> None:
         try:
             share, repeats = (SHORT, 1) if short else (1.0, repeats)
             bench = Bench(broker=server.address, home=Path(directory), share=share, repeats=repeats)
-            for name in names or ROWS:
+            for name in only or ROWS:
                 console.print(f"{name} …")
                 for figure in ROWS[name](bench):
                     console.print(f"  {figure.what}: {figure.median:,.4g} {figure.unit}")
