@@ -21,7 +21,9 @@ SHAPE = RankerSettings(width=128, layers=2, length=50)
 FADING = replace(SHAPE, layers=0)
 """The same with the session encoder that is the default."""
 
-TINY = RankerSettings(width=16, length=50, text_width=16, hidden=16)
+TINY = RankerSettings(width=16, length=50, text_width=16, hidden=16, items=8_192, users=8_192)
+"""Small enough for a million examples in minutes, and tables so small that new ids fill them early on."""
+
 N_ITEMS, N_USERS = 5_000, 3_000
 BATCH = 256
 
