@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from learner.affinities import WINDOW, Engagement
 from learner.batching import Example
-from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counts
+from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counters, Counts
 from learner.encoding import Encoded
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger, Lessons, TrainingTarget
@@ -26,6 +26,8 @@ class Intake:
 
     A slate's own outcomes are never in the counts that its examples are encoded with: what an earlier
     revision counted is taken out first, or a click would foretell the satisfaction that follows it.
+
+    `given` are the rows that have a new owner, `recounted` those of which counts changed without an example.
     """
 
     def __init__(self, knowledge: Knowledge, ledger: Ledger, rng: np.random.Generator) -> None:
@@ -39,6 +41,7 @@ class Intake:
         self._rng = rng
         self.ledger = ledger
         self.given: dict[str, set[int]] = {name: set() for name in Vocabulary.CHANGING}
+        self.recounted: dict[str, set[int]] = {name: set() for name in Counters.NAMES}
         self._now = 0
 
     def take(self, slate: LabeledSlate) -> Example | None:
@@ -56,6 +59,10 @@ class Intake:
             counts[:, EXPECTED] = counts[:, SHOWN] * rate
         if before.any():
             self._count(rows, context, -before, items=-self._counted(rows, before))
+        if not any(any(target.weights) for target in targets):  # only less trusted than it was
+            self._count(rows, context, after)
+            self._note_recounted(rows, context)
+            return None
         query = _query(slate, targets)
         rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
         encoded = self._encoder.encode(query, query_vector=vector, others=rivals.rows)
@@ -74,6 +81,11 @@ class Intake:
         vocabulary.users.meet([slate.user_id])
         self.forget()
         return rows[: len(shown)]
+
+    def _note_recounted(self, rows: NDArray[np.int32], context: int) -> None:
+        self.recounted["items"].update(rows.tolist())
+        self.recounted["attributes"].update(self._encoder.attributes_of(rows).ravel().tolist())
+        self.recounted["contexts"].add(context)
 
     def forget(self) -> None:
         """Forget what was known of rows that have a new owner, and note them in `given`."""

@@ -81,7 +81,8 @@ class Ledger:
     def admit(self, label: LabeledSlate) -> list[TrainingTarget]:
         """Return what is still to learn of a label, and remember it as learned.
 
-        A label seen before teaches nothing; nor does an outcome whose targets and weights are known.
+        A label seen before teaches nothing; nor does an outcome whose targets and weights are known. One that
+        is trusted less than it was has no weight, and what it counts for falls.
         """
         known = self._known(label.request_id)
         if label.revision in known.revisions:
@@ -93,7 +94,7 @@ class Ledger:
             items[outcome.item_id] = target.after
             targets.append(target)
         self._remember(label.request_id, LearnedSlate((*known.revisions, label.revision), items))
-        return [target for target in targets if any(target.weights)]
+        return [target for target in targets if target.after != target.before]
 
     def label_ids(self) -> Iterator[str]:
         """The ids of every label in the weights, as far back as the ledger reaches."""
@@ -179,9 +180,14 @@ def _teach(outcome: Outcome, known: Lessons) -> TrainingTarget:
         after=Lessons(
             _per_task(t for t, _ in learned),
             _per_task(w for _, w in learned),
-            outcome.trust if any(weights) else known.trust,
+            outcome.trust if any(weights) else _trust_left(known, outcome.trust),
         ),
     )
+
+
+def _trust_left(known: Lessons, trust: float) -> float:
+    """The trust in what was learned before, when nothing else has changed: it may fall, but not rise."""
+    return min(known.trust, trust) if any(known.weights) else known.trust
 
 
 def _learned(before: tuple[float, float, float | None], weight: float) -> tuple[float, float]:

@@ -123,6 +123,7 @@ class OnlineLearner:
         new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
         taken = [self._intake.take(slate) for slate in slates]
         self._give_rows()
+        self._publish_recounted()
         held = map(self._hold_back, slates, taken)
         fresh = [self._still_true(example) for example in held if example is not None]
         if not fresh:
@@ -162,6 +163,13 @@ class OnlineLearner:
             # Affinities travel as what was folded since: only whole ones say what was forgotten.
             self._only_full |= index == "items" and self.knowledge.ranking is not None
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
+
+    def _publish_recounted(self) -> None:
+        """Let counts that changed without an example be published with the next checkpoint."""
+        for name, rows in self._intake.recounted.items():
+            self._touched[name] |= rows
+            self._unpublished[name] |= rows
+            rows.clear()
 
     def _touch(self, examples: Sequence[Example]) -> None:
         items = {int(row) for example in examples for row in self._moved(example)}

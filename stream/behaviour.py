@@ -28,6 +28,15 @@ SKEW_MS = 2_000
 VETERAN_CLICKS = 10
 """From so many clicks on things other than their main item on, a user is no newcomer."""
 
+ENTRY_BYTES = 12
+"""A whole name counts as many short ones, by its length."""
+
+MOST_TOLD = 16
+"""No more clicks of one slate are taken back."""
+
+KNOWN_CLICKS = 2
+"""So many are enough for users that were there before an item was besieged."""
+
 LOCKSTEP_USERS, LOCKSTEP_MS, LOCKSTEP_Z = 5, 3_600_000, 4.0
 """So many newcomers in a span of time, and by so many standard deviations more clicks than others give."""
 
@@ -42,10 +51,28 @@ VIEWS, CLICKS, STRAYS, STAYS, IMPOSSIBLE, HASTY, LOCKSTEP = range(COUNTS := 7)
 that come too fast, clicks in lockstep with others."""
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The clicks of a slate that were told with trust: names as they are, and the label's next revision."""
+
+    user_id: str
+    request_id: str
+    surface: str
+    ts: int
+    revision: int
+    clicks: list[tuple[str, int]]
+    """Item id, position."""
+
+    @property
+    def entries(self) -> int:
+        """How much it takes to keep."""
+        names = len(self.user_id) + len(self.request_id) + len(self.surface)
+        return 2 + (names + sum(len(item_id) for item_id, _ in self.clicks)) // ENTRY_BYTES
+
+
 class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one user did with one slate; without items, a click that belongs to no slate of theirs.
 
-    `clicks` are (item id, event time); ids are short names.
+    `clicks` are (item id, event time); ids are short names. `told` is what there is to take back.
     """
 
     user_id: str
@@ -54,6 +81,12 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     clicks: list[tuple[str, int]] = []
     stays: int = 0
     impossible: int = 0
+    told: "Told | None" = None
+
+    @property
+    def entries(self) -> int:
+        """How much it takes to keep: one for each item, click, and so many bytes of whole names."""
+        return len(self.shown) + len(self.clicks) + (0 if self.told is None else self.told.entries)
 
 
 class Behaviour:

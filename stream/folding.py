@@ -126,6 +126,7 @@ class PartitionFold(Generic[Token]):
     def restore_evidence(self, raw: bytes) -> None:
         """Go on from the evidence that a predecessor took; before the first event is folded."""
         self._evidence.restore(raw)
+        self._labeler.take_over()
 
     def session_of(self, user_id: str, ts: int, request_id: str | None = None) -> Session:
         """Return what is known of a user strictly before `ts`, leaving out what they did in a request."""

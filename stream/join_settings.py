@@ -11,7 +11,7 @@ REFINEMENTS = {
     "examination": "items below the lowest click count as far as such positions are looked at",
     "delays": "quick negatives weigh less, the more clicks are still to come",
     "intent": "sessions tell of visits, interests by tag, what was passed over, and the path",
-    "trust": "labels of users that behave like machines weigh less",
+    "trust": "labels of users that behave like machines weigh less, and those of before are taken back",
 }
 """What labels can be refined by, each by itself, and what it does."""
 

@@ -24,6 +24,7 @@ from stream.join_settings import JoinSettings
 from stream.outcomes import trust_in
 from stream.short_names import short
 from stream.slates import Durations, Slate, close, correct, engage, pass_over, teach, tell_click
+from stream.verdicts import revoke
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
 """(user_id, ts, request_id) → what was known of the user before ts, less what they did in that request."""
@@ -64,6 +65,7 @@ class Labeler:
         self._waiting: defaultdict[str, list[Click]] = defaultdict(list)
         self._early: defaultdict[str, list[Due]] = defaultdict(list)
         self._unsealed: set[int] = set()
+        self._handed_over: list[LabeledSlate] = []
         self._newest_ts = self._late = 0
         self.counts: Counter[str] = Counter()
 
@@ -93,10 +95,14 @@ class Labeler:
 
     def advance(self, watermark: int) -> list[LabeledSlate]:
         """Do all that is due before `watermark`, in order; return the labels that this makes final."""
-        labels, forgets = [], self._forgets
+        labels, forgets = self._handed_over, self._forgets
+        self._handed_over = []
         for due in self._agenda.before(watermark):
             if forgets and forgets[0][0] <= due[0]:
                 self._forget(due[0])
+            if due[1] == SEAL:
+                labels += self._seal(due[0])
+                continue
             label = self._turn(due)
             if label is not None:
                 labels.append(label)
@@ -140,8 +146,8 @@ class Labeler:
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
         ts, rank, request_id = due[0], due[1], due[3]
-        if rank >= STRAY:
-            self._learn(due)
+        if rank == STRAY:
+            self._learn_stray(due)
             return None
         if rank == EXPIRE:
             self._expire(request_id)
@@ -231,12 +237,9 @@ class Labeler:
             self._agenda.remind(due_ts, STRAY, event_id=event_id, user_id=user_id)
             self._await_seal(ts)
 
-    def _learn(self, due: Due) -> None:
-        """Seal an epoch, or learn from a click on no slate of its user's, whose corrections would be over."""
-        ts, rank, *_, user_id = due
-        if rank == SEAL:
-            self._seal(ts)
-            return
+    def _learn_stray(self, due: Due) -> None:
+        """Learn from a click on no slate of its user's, whose corrections would be over."""
+        ts, *_, user_id = due
         clicked_ts = ts - 2 * self._longest_ms
         growing = self._evidence.growing(clicked_ts)
         if growing is not None:
@@ -249,7 +252,8 @@ class Labeler:
             slate = self._slates.pop(forgets.popleft()[1])
             growing = self._evidence.growing(slate.impression.ts) if self._learns else None
             if growing is not None:
-                teach(slate, self._durations, self._rules, growing)
+                used = self._evidence.at(slate.impression.ts if slate.closed_ts is None else slate.closed_ts)
+                teach(slate, self._durations, self._rules, growing, used)
 
     def _await_seal(self, ts: int) -> None:
         """Seal the epoch of a slate as soon as all its slates are forgotten, if it teaches anything."""
@@ -258,9 +262,26 @@ class Labeler:
         epoch = self._evidence.epoch(ts)
         if epoch not in self._unsealed and not self._evidence.is_sealed(ts):
             self._unsealed.add(epoch)
-            self._agenda.remind(self._evidence.end(epoch) + 2 * self._longest_ms - 1, SEAL)
+            self._agenda.remind(self._last_ts(epoch), SEAL)
 
-    def _seal(self, last_ts: int) -> None:
+    def _seal(self, last_ts: int) -> list[LabeledSlate]:
+        """Seal an epoch; returns what its slates taught to take back."""
         epoch = self._evidence.epoch(last_ts - 2 * self._longest_ms)
         self._unsealed.discard(epoch)
+        growing = self._evidence.growing(self._evidence.end(epoch) - 1)
+        if growing is None:
+            return []
         self._evidence.seal(epoch)
+        return [revoke(told, last_ts) for told in growing.trust.taken_back]
+
+    def take_over(self) -> None:
+        """Tell again what a predecessor's seals took back, in the next advance: it may have died before."""
+        self._handed_over = [
+            revoke(told, self._last_ts(epoch))
+            for epoch, estimates in self._evidence.sealed()
+            for told in estimates.trust.taken_back_before
+        ]
+
+    def _last_ts(self, epoch: int) -> int:
+        """When all slates of an epoch are forgotten."""
+        return self._evidence.end(epoch) + 2 * self._longest_ms - 1

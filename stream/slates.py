@@ -8,11 +8,12 @@ import msgspec
 from schemas.events import Click, Impression, ShownItem
 from schemas.labels import LabeledSlate, Outcome, Session
 from stream import outcomes
-from stream.behaviour import Visit, is_impossible
+from stream.behaviour import MOST_TOLD, Told, Visit, is_impossible
 from stream.estimates import Estimates
 from stream.join_settings import Rules
 from stream.outcomes import Engagement
 from stream.short_names import short
+from stream.verdicts import DOUBTED
 
 Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
@@ -23,7 +24,7 @@ class Slate(msgspec.Struct, gc=False):
 
     Revisions are numbered so that no order of arrival can change them. Of n items: the clicks, in click
     order, from 0; quick negatives, in the order of the clicks that prove them, from n; the final one 2n;
-    corrections after it. There are gaps.
+    corrections after it, and last what is taken back. There are gaps.
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
     is what had arrived of the session when the first click did, `glimpsed` how many events had come late by
@@ -152,8 +153,11 @@ def distinct(slate: Slate) -> Iterable[ShownItem]:
     return first.values()
 
 
-def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates) -> None:
-    """Learn from a slate that nothing can change any more; only what a refinement asks for."""
+def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates, used: Estimates) -> None:
+    """Learn from a slate that nothing can change any more, told by the estimates `used`.
+
+    Only what a refinement asks for.
+    """
     surface, asked = slate.impression.surface, rules.refinements
     if "satisfaction" in asked:
         plays = rules.plays(surface)
@@ -164,7 +168,7 @@ def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates) 
     if "delays" in asked or "examination" in asked:
         growing.fold_slate(surface, [(item, _delay_ms(slate, item)) for item in distinct(slate)])
     if "trust" in asked:
-        growing.fold_visit(_visit(slate, durations))
+        growing.fold_visit(_visit(slate, durations, used))
 
 
 def _delay_ms(slate: Slate, item: ShownItem) -> int | None:
@@ -175,7 +179,7 @@ def _delay_ms(slate: Slate, item: ShownItem) -> int | None:
     return max(0, done.clicked_ts - slate.impression.ts)
 
 
-def _visit(slate: Slate, durations: Durations) -> Visit:
+def _visit(slate: Slate, durations: Durations, used: Estimates) -> Visit:
     """What the user did with the slate, as far as it tells a person from a machine."""
     shown, done = slate.impression, slate.engagements
     clicks = [(short(item_id), one.clicked_ts) for item_id, one in done.items() if one.clicked_ts is not None]
@@ -187,7 +191,23 @@ def _visit(slate: Slate, durations: Durations) -> Visit:
         clicks,
         len(stays),
         sum(one.impossible or is_impossible(ms, ms, durations(item_id)) for item_id, one, ms in stays),
+        _told(slate, used) if clicks else None,
     )
+
+
+def _told(slate: Slate, used: Estimates) -> Told | None:
+    """What may have to be taken back."""
+    shown, done = slate.impression, slate.engagements
+    clicks = [
+        (item.item_id, item.position)
+        for item in distinct(slate)
+        if (one := done.get(item.item_id)) is not None and one.clicked_ts is not None
+    ]
+    trusted = [click for click in clicks if used.trusted(shown.user_id, click[0]) >= DOUBTED]
+    if not trusted:
+        return None
+    revision = 2 * len(shown.items) + slate.corrections + 1
+    return Told(shown.user_id, shown.request_id, shown.surface, shown.ts, revision, trusted[:MOST_TOLD])
 
 
 def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, learned: Estimates) -> Outcome:

@@ -7,8 +7,10 @@ evidence. It must be above the rule's own tolerance and above what is usual here
 the users exceed: a log that stamps every click at its impression, or a page whose impressions get lost, makes
 nobody a machine. How much a user does is no rule. Being odd, without a rule broken, costs at most `ODD`.
 
-An item that newcomers click in lockstep is besieged: for some hours it is learned from veterans alone, so
-that new accounts, each of which has done little as yet, gain nothing.
+An item that newcomers click in lockstep is besieged: for some hours it is learned from veterans alone, and
+from those who were there before, so that new accounts, each of which has done little as yet, gain nothing.
+
+A judgement comes late: what it doubts and was told with trust, in the last rounds, is taken back.
 
 Users are judged in rounds of visits, all together, not at every exposure; in between a visit is one append,
 and asking is a lookup among those who are not wholly trusted.
@@ -26,24 +28,26 @@ from stream.behaviour import (
     COUNTS,
     HASTY,
     IMPOSSIBLE,
+    KNOWN_CLICKS,
     LOCKSTEP,
     STAYS,
     STRAYS,
     VETERAN_CLICKS,
     VIEWS,
     Behaviour,
+    Told,
     Visit,
     count,
     in_lockstep,
 )
 from stream.oddity import Oddity
-from stream.short_names import short
+from stream.verdicts import Siege, Verdict, take_back
 
 ROUND = 64
 """Visits from one judgement to the next, or a quarter of the users known: it costs by their number."""
 
 ROUND_ENTRIES = 3_000
-"""So many items shown and clicked end a round as well: what is kept of it stays small."""
+"""So many items shown and clicked, and names for it, end a round as well: what is kept of it stays small."""
 
 PAST = 3
 """So many rounds before it are looked at together with a round, for users in lockstep."""
@@ -88,8 +92,9 @@ class Rule(NamedTuple):
     full: float
 
 
-MAIN, LAST_H, SCORED, ODDITY = range(COUNTS, WIDTH := COUNTS + 4)
-"""More columns: clicks on the item clicked most, hours since 1970, views when oddity was scored, oddity."""
+MAIN, LAST_H, SCORED, ODDITY, FIRST_H = range(COUNTS, WIDTH := COUNTS + 5)
+"""More columns: clicks on the item clicked most, when last seen, in hours since 1970, views when oddity was
+scored, oddity, and when first seen."""
 
 RULES = (
     Rule(STRAYS, (CLICKS, STRAYS), 0.2, 0.6),
@@ -108,6 +113,9 @@ _log = msgspec.msgpack.Decoder(list[Visit])
 class Trust:
     """Trust in users, learned from their visits.
 
+    taken_back: what judgements took back since the last snapshot that was restored.
+    taken_back_before: the same of that snapshot, whose maker may not have had the time to tell of it.
+
     >>> trust = Trust()
     >>> for n in range(2_048):
     ...     who, item_id = ("robot", "spam") if n % 8 == 0 else (f"user-{n % 50}", "abc"[n % 3])
@@ -117,9 +125,9 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._distrusted: dict[str, float] = {}
-        self._besieged: dict[str, int] = {}  # item id → the event time until which
-        self._veterans: set[str] = set()  # while anything is besieged
+        self._verdict = Verdict()
+        self.taken_back: list[Told] = []
+        self.taken_back_before: list[Told] = []
         self._visits: list[Visit] = []
         self._log: list[bytes] = []  # older visits of the round, encoded once
         self._logged = self._entries = 0
@@ -130,14 +138,12 @@ class Trust:
 
     def of(self, user_id: str, item_id: str) -> float:
         """Return the trust in what a user does with an item, in [0, 1]; 1 for most strangers."""
-        if self._besieged and short(item_id) in self._besieged and short(user_id) not in self._veterans:
-            return 0.0
-        return self._distrusted.get(short(user_id), 1.0) if self._distrusted else 1.0
+        return self._verdict.of(user_id, item_id)
 
     def fold(self, visit: Visit) -> None:
         """Take one visit into account, when all of it is known."""
         self._visits.append(visit)
-        self._entries += len(visit.shown) + len(visit.clicks)
+        self._entries += visit.entries
         if self._logged + len(self._visits) >= max(ROUND, self._known // 4) or self._entries >= ROUND_ENTRIES:
             self._judge()
 
@@ -145,9 +151,10 @@ class Trust:
         """Return the whole state. Most of it is bytes, which are handed on unread from epoch to epoch."""
         self._write_down()
         return {
-            "distrusted": dict(self._distrusted),
-            "besieged": dict(self._besieged),
-            "veterans": sorted(self._veterans),
+            "distrusted": dict(self._verdict.distrusted),
+            "besieged": dict(self._verdict.besieged),
+            "veterans": sorted(self._verdict.veterans),
+            "taken_back": list(self.taken_back),
             "log": list(self._log),
             "logged": self._logged,
             "entries": self._entries,
@@ -159,8 +166,10 @@ class Trust:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a snapshot."""
-        self._distrusted = dict(state["distrusted"])
-        self._besieged, self._veterans = dict(state["besieged"]), set(state["veterans"])
+        besieged = {item_id: Siege(*times) for item_id, times in state["besieged"].items()}
+        self._verdict = Verdict(state["distrusted"], besieged, set(state["veterans"]))
+        self.taken_back = []
+        self.taken_back_before = msgspec.convert(state["taken_back"], list[Told])
         self._visits, self._log = [], list(state["log"])
         self._logged, self._entries = state["logged"], state["entries"]
         self._past = list(state["past"])
@@ -183,24 +192,39 @@ class Trust:
         self._log, self._logged, self._entries = [], 0, 0
         users = Users(self._table)
         now_ms = max(visit.ts for visit in visits)
-        together = in_lockstep(past + visits, users.veterans(self._distrusted))
+        together = in_lockstep(past + visits, users.veterans(self._verdict.distrusted))
         users.add(count(visits, together), now_ms)
         shares = users.shares()
         self._score(users, shares)
         trust = judge(users.rows, shares)
         self._table, self._known = users.keep(trust), min(USERS, len(users.ids))
-        self._distrusted = {
+        distrusted = {
             user_id: round(float(one), 4)
             for user_id, one in zip(users.ids, trust, strict=True)
             if one < 1 - FORGIVEN
         }
-        self._besiege({item_id for _, item_id in together}, now_ms)
-        self._veterans = users.veterans(self._distrusted) if self._besieged else set()
+        began_ms = min(visit.ts for visit in past + visits)
+        besieged = self._besieged({item_id for _, item_id in together}, began_ms, now_ms)
+        before = self._verdict
+        self._verdict = Verdict(distrusted, besieged, users.trusted_in(besieged, distrusted))
+        self._take_back(visits, past, before)
 
-    def _besiege(self, item_ids: set[str], now_ms: int) -> None:
-        self._besieged |= dict.fromkeys(sorted(item_ids), now_ms + SIEGE_MS)
-        lasting = [(item_id, until) for item_id, until in self._besieged.items() if until > now_ms]
-        self._besieged = dict(lasting[-BESIEGED:])
+    def _take_back(self, visits: list[Visit], past: list[Visit], before: Verdict) -> None:
+        """Take back what was told with trust, as far as there is room for it until the next seal."""
+        room = ROUND_ENTRIES - sum(told.entries for told in self.taken_back)
+        for told in take_back(visits, past, before, self._verdict):
+            room -= told.entries
+            if room >= 0:
+                self.taken_back.append(told)
+
+    def _besieged(self, item_ids: set[str], began_ms: int, now_ms: int) -> dict[str, Siege]:
+        known = self._verdict.besieged
+        besieged = dict(known)
+        for item_id in sorted(item_ids):
+            began = known[item_id].began_ms if item_id in known else began_ms
+            besieged[item_id] = Siege(began, now_ms + SIEGE_MS)
+        lasting = [(item_id, siege) for item_id, siege in besieged.items() if siege.until_ms > now_ms]
+        return dict(lasting[-BESIEGED:])
 
     def _score(self, users: "Users", shares: NDArray[np.float64]) -> None:
         rows = users.rows
@@ -226,8 +250,22 @@ class Users:
 
     def veterans(self, distrusted: Mapping[str, float]) -> set[str]:
         """The users that have clicked enough beside their main item, and are trusted."""
-        old = self.rows[:, CLICKS] - self.rows[:, MAIN] - self.rows[:, LOCKSTEP] >= VETERAN_CLICKS
-        return {self.ids[row] for row in np.flatnonzero(old) if self.ids[row] not in distrusted}
+        return self._of(self._beside() >= VETERAN_CLICKS, distrusted)
+
+    def trusted_in(self, besieged: Mapping[str, Siege], distrusted: Mapping[str, float]) -> set[str]:
+        """Veterans, and who had clicked this and that before the first of the sieges; nobody without one."""
+        if not besieged:
+            return set()
+        first_h = min(siege.began_ms for siege in besieged.values()) / _HOUR_MS
+        beside = self._beside()
+        known = (beside >= KNOWN_CLICKS) & (self.rows[:, FIRST_H] < first_h)
+        return self._of(known | (beside >= VETERAN_CLICKS), distrusted)
+
+    def _beside(self) -> NDArray[np.float64]:
+        return np.asarray(self.rows[:, CLICKS] - self.rows[:, MAIN] - self.rows[:, LOCKSTEP])
+
+    def _of(self, which: NDArray[np.bool_], distrusted: Mapping[str, float]) -> set[str]:
+        return {self.ids[row] for row in np.flatnonzero(which) if self.ids[row] not in distrusted}
 
     def add(self, found: Mapping[str, Behaviour], now_ms: int) -> None:
         """Fade what is known of the users that were found, and add what they did."""
@@ -247,6 +285,7 @@ class Users:
         rows[:, :LAST_H] *= fade[:, None]
         rows[:, SCORED] *= fade
         rows[:, :COUNTS] += [behaviour.counts for behaviour in found]
+        rows[:, FIRST_H] = np.where(rows[:, LAST_H] > 0, rows[:, FIRST_H], now_h)
         rows[:, LAST_H] = np.maximum(now_h, rows[:, LAST_H])
         for row, (user, behaviour) in enumerate(zip(at.tolist(), found, strict=True)):
             if behaviour.items:

@@ -1,17 +1,20 @@
 """A planted attack: of a world's users one in twenty is a robot, and all robots push one item.
 
-Honest users behave as `tests.synthetic` says. From a moment on, the robots, new accounts, see slates that
-have the item (they search for it), `PACE` times as often as honest users see any, and click it, after as long
-as a person takes or, hasty ones, at once; camouflaged ones also click what they would like, were they people.
+Honest users behave as `tests.synthetic` says, but items differ in how appealing they are: of the clicks that
+an item would get it gets so many. The item pushed appeals little. From a moment on, the robots, new accounts,
+see slates that have it (they search for it), `PACE` times as often as honest users see any, and click it,
+after as long as a person takes or, hasty ones, at once; camouflaged ones also click what they would like,
+were they people.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from schemas.events import Click, Dwell, Impression, ShownItem, UserEvent
-from schemas.labels import LabeledSlate
+from schemas.events import Click, Dwell, Feedback, Impression, ShownItem, UserEvent
+from schemas.labels import LabeledSlate, Outcome
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings, Rules
 from stream.offline import label
@@ -21,18 +24,25 @@ SHARE = 0.05
 PACE = 3.0
 SLATE = 6
 BETWEEN_MS = 6_000
-QUIET = 0.3
+QUIET = 0.5
 """So much of the log is before the attack."""
+
+LEAST = 0.15
+"""The appeal of the least appealing item; the others' are evenly spaced from it to 1."""
+
+TARGET = 0.1
+"""The item that is pushed appeals more than so many of the others."""
 
 KINDS = ("devoted", "camouflaged", "hasty")
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A world, what happens in it with and without the robots, and what they push."""
+    """A world, what happens in it with and without the robots, what they push, and from when on."""
 
     world: World
     target: str
+    turn_ts: int
     honest: list[UserEvent]
     robots: list[UserEvent]
 
@@ -45,18 +55,43 @@ class Attack:
 def attack(kind: str, n_slates: int, seed: int, n_users: int = 200, n_items: int = 60) -> Attack:
     """Plant an attack of a kind; `n_users` are honest."""
     planted = world(n_users=n_users, n_items=n_items)
-    honest = log(planted, n_slates, SLATE, seed, Habits(between_slates=BETWEEN_MS))
-    target = planted.items[-1].item_id
+    appeal = _appeals(planted, np.random.default_rng([seed, 2]))
+    target = sorted(appeal, key=appeal.__getitem__)[int(TARGET * n_items)]
+    everything = log(planted, n_slates, SLATE, seed, Habits(between_slates=BETWEEN_MS))
+    honest = _thinned(everything, appeal, np.random.default_rng([seed, 3]))
     rng = np.random.default_rng([seed, 1])
     start, end = honest[0].ts, honest[-1].ts
+    turn_ts = start + int(QUIET * (end - start))
     robots: list[UserEvent] = []
     n_robots = round(n_users * SHARE / (1 - SHARE))
     between_ms = BETWEEN_MS * n_users / n_robots / PACE
-    ts, number = start + QUIET * (end - start), 0
+    ts, number = float(turn_ts), 0
     while ts < end:
         robots += _visit(planted, kind, target, f"robot-{rng.integers(n_robots)}", number, int(ts), rng)
         ts, number = ts + rng.exponential(between_ms), number + 1
-    return Attack(planted, target, honest, robots)
+    return Attack(planted, target, turn_ts, honest, robots)
+
+
+def _appeals(planted: World, rng: np.random.Generator) -> dict[str, float]:
+    n = len(planted.items)
+    return {
+        item.item_id: float(appeal)
+        for item, appeal in zip(planted.items, rng.permutation(np.linspace(LEAST, 1, n)), strict=True)
+    }
+
+
+def _thinned(events: list[UserEvent], appeal: dict[str, float], rng: np.random.Generator) -> list[UserEvent]:
+    """Leave out clicks, by the items' appeal, and what follows from them."""
+    gone = {
+        (event.request_id, event.item_id)
+        for event in events
+        if isinstance(event, Click) and rng.random() >= appeal[event.item_id]
+    }
+    return [
+        event
+        for event in events
+        if not (isinstance(event, Click | Dwell | Feedback) and (event.request_id, event.item_id) in gone)
+    ]
 
 
 def _visit(
@@ -83,19 +118,35 @@ def _visit(
 
 def labels(attacked: Attack, events: list[UserEvent], *, trust: bool) -> list[LabeledSlate]:
     """Label by the product's own fold, with a window of a minute."""
+    return list(label(events, partition(attacked, trust=trust), every=50))
+
+
+def partition(attacked: Attack, *, trust: bool) -> PartitionFold[Any]:
+    """The product's own fold, with a window of a minute."""
     refinements = Rules().refinements - {"trust"} | ({"trust"} if trust else set())
     settings = JoinSettings(window_ms=60_000, lateness_ms=1_000, rules=Rules(refinements=refinements))
     durations = {item.item_id: item.duration_ms for item in attacked.world.items}
-    return list(label(events, PartitionFold(settings, {}, durations.get), every=50))
+    return PartitionFold(settings, {}, durations.get)
 
 
 def click_rate(told: list[LabeledSlate], item_id: str) -> float:
-    """The click rate of an item, each outcome as far as trusted."""
-    outcomes = [o for one in told for o in one.outcomes if o.final and o.item_id == item_id]
+    """The click rate of an item, each exposure as it was told of last, and as far as trusted."""
+    outcomes = last_outcomes(told, item_id).values()
     weights = [outcome.weight * outcome.trust for outcome in outcomes]
     return sum(w * o.clicked for w, o in zip(weights, outcomes, strict=True)) / sum(weights)
 
 
+def last_outcomes(told: list[LabeledSlate], item_id: str) -> dict[str, Outcome]:
+    """What was told last of every exposure of an item, by request id."""
+    newest = sorted(told, key=lambda one: one.revision)
+    return {one.request_id: o for one in newest for o in one.outcomes if o.item_id == item_id}
+
+
 def trust_of(told: list[LabeledSlate], who: str) -> list[float]:
-    """The trust in the final outcomes of all users whose name begins so, in order of time."""
-    return [o.trust for one in told if one.user_id.startswith(who) for o in one.outcomes if o.final]
+    """The trust in what all users whose name begins so did, as their slates ended, in order of time."""
+    return [
+        o.trust
+        for one in told
+        if one.user_id.startswith(who) and one.revision == 2 * len(one.slate)
+        for o in one.outcomes
+    ]

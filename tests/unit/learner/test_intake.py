@@ -74,3 +74,17 @@ def test_every_shown_item_is_counted_once_whatever_its_revisions() -> None:
     taken(untold, label("r", 2, outcome("a", clicked=True, satisfaction=1.0), outcome("b", clicked=True)))
     probes = [taken(taker, label("later", 2, outcome("c", clicked=False))) for taker in (told, untold)]
     assert probes[0].encoded.features == pytest.approx(probes[1].encoded.features, abs=1e-5)
+
+
+def test_what_is_taken_back_is_nearly_as_if_it_had_never_been_counted() -> None:
+    """Nearly: the clicks expected of it are those that would be expected now."""
+    told, untold = intake(), intake()
+    taken(told, clicked("r"))
+    taken(told, final("r"))
+    doubted = Outcome(item_id="a", position=0, clicked=True, trust=0.0, final=True)
+    assert told.take(label("r", 5, doubted)) is None
+    row = told._vocabulary.items.lookup("a")
+    assert row in told.recounted["items"] and told.recounted["attributes"] and told.recounted["contexts"]
+    taken(untold, label("r", 2, outcome("b", clicked=False)))
+    probes = [taken(taker, label("later", 2, outcome("c", clicked=False))) for taker in (told, untold)]
+    assert probes[0].encoded.features == pytest.approx(probes[1].encoded.features, abs=0.02)

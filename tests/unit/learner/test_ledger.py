@@ -141,3 +141,15 @@ def test_restoring_anywhere_equals_running_through(slates: list[LabeledSlate], d
     second.restore(msgspec.json.decode(stored, type=dict[str, msgspec.Raw]))
     assert before + [second.admit(slate) for slate in slates[cut:]] == expected
     assert second.snapshot() == through.snapshot()
+
+
+def test_what_is_taken_back_has_no_weight_and_is_not_trusted_any_more() -> None:
+    ledger = Ledger(10)
+    ledger.admit(label(0, outcome("a", clicked=True)))
+    ledger.admit(label(6, outcome("a", clicked=True, final=True), outcome("b", final=True)))
+    [target] = ledger.admit(label(7, outcome("a", clicked=True, trust=0.0, final=True)))
+    assert target.weights == (0, 0, 0, 0)
+    assert (target.before.trust, target.after.trust) == (1, 0)
+    assert target.after.weights == target.before.weights
+    assert ledger.admit(label(8, outcome("a", clicked=True, trust=0.5, final=True))) == []
+    assert ledger.admit(label(9, outcome("c", clicked=True, trust=0.0, final=True))) == []

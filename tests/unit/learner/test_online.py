@@ -175,3 +175,30 @@ def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> No
 
 def _by(label: LabeledSlate, number: int) -> LabeledSlate:
     return msgspec.structs.replace(label, user_id=f"user-{number}")
+
+
+def test_scorers_hear_of_what_is_taken_back() -> None:
+    """Its rows are in no example, and go out with the next delta all the same."""
+    online, scorer, arm = learner(), Scorer(base(), embed), AdaLora(base(), ITEMS, embed, seed=0)
+    scorer.put_items(ITEMS)
+    arm._learner = online
+    [batch] = batches(1, seed=5)
+    assert online.learn(batch).examples
+    _publish(online, scorer)
+    before = scorer.score(QUERIES)
+    assert online.learn([_doubted(label) for label in batch]).examples == 0
+    _publish(online, scorer)
+    after = scorer.score(QUERIES)
+    for served, own in zip(after, arm.score(QUERIES), strict=True):
+        np.testing.assert_allclose(served, own, atol=2e-3)
+    assert any(np.abs(now - then).max() > 1e-2 for now, then in zip(after, before, strict=True))
+
+
+def _publish(online: OnlineLearner, scorer: Scorer) -> None:
+    draft = online.checkpoint()
+    scorer.apply(manifest_of(draft), draft.payload)
+
+
+def _doubted(label: LabeledSlate) -> LabeledSlate:
+    outcomes = [msgspec.structs.replace(outcome, trust=0.0, final=True) for outcome in label.outcomes]
+    return msgspec.structs.replace(label, revision=99, outcomes=outcomes)

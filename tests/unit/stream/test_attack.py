@@ -1,19 +1,61 @@
 """One account in twenty is a robot: what is learned of the item that they push is nearly what it would be."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from tests.planted_attack import KINDS, attack, click_rate, labels, trust_of
+from schemas.codec import encode
+from schemas.labels import LabeledSlate, Session
+from stream.offline import TOPICS
+from tests.planted_attack import KINDS, Attack, attack, click_rate, labels, partition, trust_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trust_takes_most_of_an_attack_away_and_leaves_people_alone(kind):
+def test_trust_takes_nearly_all_of_an_attack_away_and_leaves_people_alone(kind):
     planted = attack(kind, n_slates=4_000, seed=1)
     quiet = labels(planted, planted.honest, trust=True)
     attacked, defended = (labels(planted, planted.attacked, trust=trust) for trust in (False, True))
     before, moved, held = (click_rate(told, planted.target) for told in (quiet, attacked, defended))
     assert moved > before + 0.3
-    assert held - before < 0.2 * (moved - before)
+    assert abs(held - before) < 0.05 * (moved - before)
     people, robots = (np.array(trust_of(defended, who)) for who in ("user", "robot"))
-    assert (people < 0.5).mean() < 0.01
+    assert (people < 0.5).mean() < 0.005
     assert robots[len(robots) // 2 :].mean() < 0.5
+
+
+def test_what_is_taken_back_is_taken_back_whatever_crashes():
+    planted = attack(KINDS[0], n_slates=2_000, seed=2, n_users=120)
+    whole = taken_back(labels(planted, planted.attacked, trust=True))
+    assert len(whole) > 20
+    assert taken_back(told_by_mortals(planted, np.random.default_rng(0))) == whole
+
+
+def taken_back(told: list[LabeledSlate]) -> dict[str, bytes]:
+    """The revisions after the final one, without the sessions, which crashes lose here."""
+    late = (one for one in told if one.revision > 2 * len(one.slate))
+    return {one.label_id: encode(msgspec.structs.replace(one, session=Session())) for one in late}
+
+
+def told_by_mortals(planted: Attack, rng: np.random.Generator) -> list[LabeledSlate]:
+    """Label by workers that die one after the other, their last labels lost though their evidence is not."""
+    told: list[LabeledSlate] = []
+    done: set[int] = set()
+    evidence, fold, number = None, partition(planted, trust=True), 0
+    events = planted.attacked
+    while number < len(events):
+        event = events[number]
+        last = fold.fold(event, TOPICS[type(event)], number, 0)
+        number += 1
+        if number % 20:
+            told += last
+            continue
+        last += fold.advance(0)
+        evidence = fold.take_evidence() or evidence
+        if rng.random() < 0.05:
+            fold, number = partition(planted, trust=True), max(done, default=-1) + 1
+            if evidence is not None:
+                fold.restore_evidence(evidence)
+        else:
+            told += last
+            done.update(fold.done_tokens())
+    return told + fold.drain()

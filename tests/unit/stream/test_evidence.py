@@ -6,7 +6,7 @@ import numpy as np
 from schemas.events import ShownItem
 from schemas.record import ID_BYTES
 from stream import delays, examination, satisfaction, trust
-from stream.behaviour import Visit
+from stream.behaviour import MOST_TOLD, Told, Visit
 from stream.estimates import Estimates
 from stream.evidence import RECORD_BYTES, Evidence, Seal, pack, unpack
 from stream.short_names import short
@@ -48,21 +48,28 @@ def test_all_estimates_at_their_bounds_fit_a_record():
     for number in range(trust.USERS + 2 * trust.ROUND):
         shown = [short(name("item", i)) for i in rng.integers(0, 10**6, size=40).tolist()]
         clicks = [(item_id, LONG_MS + number) for item_id in shown[::2]]
-        learned.fold_visit(Visit(short(name("user", number)), LONG_MS, shown, clicks, 20, 0))
+        whole = [(name("item", at), at) for at in range(len(clicks))]
+        told = Told(name("user", number), name("request", number), surfaces[0], LONG_MS, 81, whole)
+        learned.fold_visit(Visit(short(name("user", number)), LONG_MS, shown, clicks, 20, 0, told))
     assert learned.trust.snapshot()["known"] == trust.USERS
     # The most that a round can go over its bound, and names of every kind that there can be.
     shown = [short(name("item", i)) for i in range(MOST_ITEMS)]
-    last = Visit(short(name("user", 0)), LONG_MS, shown, [(item_id, LONG_MS) for item_id in shown])
+    told = Told(
+        *(name("id", n) for n in range(3)), LONG_MS, 1, [(name("item", n), n) for n in range(MOST_TOLD)]
+    )
+    clicks = [(item_id, LONG_MS) for item_id in shown]
+    last = Visit(short(name("user", 0)), LONG_MS, shown, clicks, told=told)
     state = learned.snapshot()
     users = [short(name("user", number)) for number in range(trust.USERS + trust.USERS // 4)]
     state["trust"] |= {
         "distrusted": dict.fromkeys(users, 0.1234),
         "veterans": users,
-        "besieged": dict.fromkeys(shown[: trust.BESIEGED], 2**42),
+        "besieged": dict.fromkeys(shown[: trust.BESIEGED], (2**42, 2**42)),
     }
     size = len(msgspec.msgpack.encode(state))
     size += (trust.PAST + 1) * len(msgspec.msgpack.encode([last]))
     size += trust.ROUND_ENTRIES * 23 - len(b"".join(state["trust"]["log"]))  # the round that has just begun
+    size += trust.ROUND_ENTRIES * 23  # what is taken back
     assert size < RECORD_BYTES
     assert len(state["examination"]) == examination.SURFACES
     assert len(state["satisfaction"]["curves"]) >= satisfaction.CURVES

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stream import trust as module
-from stream.behaviour import Visit, is_impossible
+from stream.behaviour import Told, Visit, is_impossible
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.folding import PartitionFold
@@ -53,10 +53,16 @@ def crowd(n: int, seed: int, *, rule: str | None = None, every: int = 12, people
     ]
 
 
+def named(visit: Visit) -> Visit:
+    """The same with what there is to take back."""
+    clicks = [(item_id, 0) for item_id, _ in visit.clicks]
+    return msgspec.structs.replace(visit, told=Told(visit.user_id, "r", "feed", visit.ts, 1, clicks))
+
+
 def after(visits: list[Visit]) -> Trust:
     trust = Trust()
     for visit in visits:
-        trust.fold(visit)
+        trust.fold(named(visit))
     return trust
 
 
@@ -98,6 +104,7 @@ def test_an_item_that_newcomers_click_together_is_learned_from_veterans_alone():
             visits.append(Visit(f"robot-{n // 8 % 15}", ts, shown, clicks, 0, 0))
     trust = after(visits)
     assert trust.of("robot-0", "item-0") == trust.of("stranger", "item-0") == 0
+    assert {told.user_id for told in trust.taken_back} >= {f"robot-{n}" for n in range(15)}
     assert trust.of("person-0", "item-0") > 0.6
     assert min(trust.of(f"person-{n}", "a") for n in range(60)) > 0.6
 
@@ -110,13 +117,15 @@ def test_little_evidence_is_weak_evidence():
 def test_resuming_equals_running_through():
     visits = crowd(3 * ROUND, seed=6, rule="devoted")
     whole, rng = after(visits), np.random.default_rng(6)
-    part = Trust()
+    part, back = Trust(), []
     for visit in visits:
-        part.fold(visit)
+        part.fold(named(visit))
         if rng.random() < 0.05:
             raw = msgspec.msgpack.encode(part.snapshot())
             part = Trust()
             part.restore(msgspec.msgpack.decode(raw))
+            back += part.taken_back_before
+    assert back + part.taken_back == whole.taken_back != []
     assert _facts(part) == _facts(whole)
 
 
@@ -168,8 +177,8 @@ def test_a_click_on_the_slate_of_another_is_nobodys_click():
     assert [outcome.clicked for label in labels for outcome in label.outcomes] == [False] * 3
     assert fold.counts == {"other_user": 2}
     assert msgspec.msgpack.decode(learned["log"][0]) == [
-        ["u", 0, ["a", "b", "c"], [], 0, 0],
-        ["thief", 5_000, [], [], 0, 0],
+        ["u", 0, ["a", "b", "c"], [], 0, 0, None],
+        ["thief", 5_000, [], [], 0, 0, None],
     ]
 
 
@@ -198,5 +207,6 @@ def test_the_trust_in_a_user_is_on_every_outcome():
 
 def _facts(trust: Trust) -> dict:
     state = trust.snapshot()
+    del state["taken_back"]
     state["log"] = [visit for raw in state["log"] for visit in msgspec.msgpack.decode(raw)]
     return state
