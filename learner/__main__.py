@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from learner.base import Base, load_base
-from learner.connections import connect_producer
+from learner.connections import await_broker, connect_producer
 from learner.follower import follow
 from learner.group import joined
 from learner.items import ItemFeed, ItemQueue
@@ -68,6 +68,7 @@ def serve(settings: LearnerSettings, stop: threading.Event, environ: Mapping[str
             agreed = threading.Event()
             shared = shared_ports(ranks, ports, stop, agreed)
             run(settings, online, shared, first_clock(ranks, now_ms), agreed)
+        await_broker(settings.broker, CLOSE_S)  # who is stopped while it is away has to say so
 
 
 def now_ms() -> int:

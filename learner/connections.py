@@ -17,8 +17,8 @@ CONNECT_S: Final = 30.0
 TOPIC_S: Final = 30.0
 """How long a topic may take to appear: at the first start the worker makes it at the same time."""
 
-SEND_S: Final = 30.0
-"""How long an acknowledgement may take before sending has failed."""
+SEND_S: Final = 300.0
+"""How long an acknowledgement may take before sending has failed: as long an outage is sat out."""
 
 _POLL_S: Final = 0.2
 _LOOK_S: Final = 0.02
@@ -43,14 +43,14 @@ def connect_producer(access: Access) -> KafkaProducer:
     Raises:
         BrokerError: no broker answers.
     """
-    _await_broker(access.broker, CONNECT_S)
+    await_broker(access.broker, CONNECT_S)
     try:
         return KafkaProducer(
             **client_options(access),
             acks="all",
             delivery_timeout_ms=int(SEND_S * 1000),
             request_timeout_ms=10_000,
-            max_block_ms=int(SEND_S * 1000),
+            max_block_ms=int(CONNECT_S * 1000),
             reconnect_backoff_max_ms=_BACKOFF_MS,
             allow_auto_create_topics=False,
         )
@@ -64,7 +64,7 @@ def connect_consumer(access: Access, group: str | None = None, timeout_s: float 
     Raises:
         BrokerError: no broker answers in time.
     """
-    _await_broker(access.broker, timeout_s)
+    await_broker(access.broker, timeout_s)
     try:
         return KafkaConsumer(
             **client_options(access),
@@ -79,8 +79,12 @@ def connect_consumer(access: Access, group: str | None = None, timeout_s: float 
         raise BrokerError(f"broker {access.broker}: expected an answer, got {error!r}") from error
 
 
-def _await_broker(bootstrap: str, timeout_s: float) -> None:
-    """Wait until a server accepts connections: a client that finds nobody leaks threads and sockets."""
+def await_broker(bootstrap: str, timeout_s: float) -> None:
+    """Wait until a server accepts connections: a client that finds nobody leaks threads and sockets.
+
+    Raises:
+        BrokerError: none did in time.
+    """
     deadline = time.monotonic() + timeout_s
     while not any(map(_is_listening, bootstrap.split(","))):
         if time.monotonic() >= deadline:

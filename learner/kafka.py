@@ -12,7 +12,15 @@ from kafka.errors import KafkaError
 
 from learner import checkpoint
 from learner.background import Background
-from learner.connections import SEND_S, Message, connect_consumer, partitions_of, poll, start_offset
+from learner.connections import (
+    CONNECT_S,
+    SEND_S,
+    Message,
+    connect_consumer,
+    partitions_of,
+    poll,
+    start_offset,
+)
 from learner.ports import Prepare, Received
 from schemas import codec, topics, trace
 from schemas.access import Access
@@ -108,7 +116,8 @@ class LabelSource:
         logger.warning("labels %d@%d refused: %s", message.partition, message.offset, error)
         headers = _dead_letter_headers(message, error)
         value = (message.value or b"")[: codec.MAX_BYTES]
-        _acknowledged([self._producer.send(self._dead_letters, value, message.key, headers)])
+        # Learning waits for it: what is refused must be on record before its offset is passed.
+        _acknowledged([self._producer.send(self._dead_letters, value, message.key, headers)], CONNECT_S)
 
 
 class ModelSink:
@@ -173,10 +182,10 @@ class EvaluationSink:
         sent.add_errback(partial(logger.warning, "evaluation %s not sent: %r", evaluation.name))
 
 
-def _acknowledged(sent: Iterable[Any]) -> None:
+def _acknowledged(sent: Iterable[Any], timeout_s: float = SEND_S) -> None:
     try:
         for future in sent:
-            future.get(timeout=SEND_S)
+            future.get(timeout=timeout_s)
     except KafkaError as error:
         raise BrokerError(f"send: expected an acknowledgement, got {error!r}") from error
 

@@ -35,7 +35,7 @@ STOP_S: Final = 2.0
 
 
 PUBLISHED_S: Final = 60.0
-"""Longest wait for a checkpoint where they are published by count; a silent broker is an error earlier."""
+"""Longest wait for a checkpoint where they are published by count: in a longer outage it comes late."""
 
 
 def run(settings: LearnerSettings, online: Online, ports: Ports, clock: Clock, stop: threading.Event) -> None:
