@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +11,6 @@ from click.testing import CliRunner, Result
 from learner import snapshots
 from learner.archive import fetch, lineage
 from learner.base import load_base, save_base
-from learner.checkpoint import count_chunks
 from learner.connections import connect_producer
 from learner.draft import Draft
 from learner.kafka import ModelSink
@@ -26,6 +26,7 @@ from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
 from stream.commands.models import models
 from stream.settings import Settings
+from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, slates, turned
 from tests.tiny import embed
 from tests.unit.learner.test_export import QUERIES
@@ -34,20 +35,8 @@ BATCH = 32
 
 
 def manifest(draft: Draft) -> Manifest:
-    return Manifest(
-        model="default",
-        version=draft.version,
-        parent=draft.parent,
-        base=draft.base,
-        folded=draft.folded,
-        created_ts=draft.examples_seen,
-        offsets={"0": 1},
-        examples_seen=draft.examples_seen,
-        ranks=draft.ranks,
-        metrics=draft.metrics,
-        bytes=len(draft.payload),
-        sha256=draft.sha256,
-        chunks=count_chunks(len(draft.payload)),
+    return msgspec.structs.replace(
+        manifest_of(draft), model="default", created_ts=draft.examples_seen, offsets={"0": 1}
     )
 
 

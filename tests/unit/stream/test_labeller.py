@@ -211,13 +211,19 @@ def test_sessions_are_written_once_a_batch_and_found_again_by_a_successor():
     assert [touch.item_id for touch in state.touches] == ["a"]
 
 
+async def begin_commit(world: World) -> asyncio.Task[None]:
+    """Let more users click than one portion holds, and return the commit once a portion is written."""
+    for user in range(3 * SLICE):
+        click = Click(event_id=f"c{user}", request_id="r", user_id=f"u{user}", item_id="a", ts=1_100)
+        await world.take(inbound("clicks", encode(click), offset=user))
+    committing = asyncio.create_task(world.labeller.commit())
+    await asyncio.sleep(0)
+    return committing
+
+
 def test_messages_are_taken_while_sessions_are_written():
     async def scenario(world: World) -> None:
-        for user in range(3 * SLICE):
-            click = Click(event_id=f"c{user}", request_id="r", user_id=f"u{user}", item_id="a", ts=1_100)
-            await world.take(inbound("clicks", encode(click), offset=user))
-        committing = asyncio.create_task(world.labeller.commit())
-        await asyncio.sleep(0)
+        committing = await begin_commit(world)
         assert 0 < len(world.producer.on("changelog")) < 3 * SLICE
         await world.take(inbound("impressions", shown(1_000)))
         await committing
@@ -229,11 +235,7 @@ def test_messages_are_taken_while_sessions_are_written():
 
 def test_a_rebalance_stops_a_commit():
     async def scenario(world: World) -> None:
-        for user in range(3 * SLICE):
-            click = Click(event_id=f"c{user}", request_id="r", user_id=f"u{user}", item_id="a", ts=1_100)
-            await world.take(inbound("clicks", encode(click), offset=user))
-        committing = asyncio.create_task(world.labeller.commit())
-        await asyncio.sleep(0)
+        committing = await begin_commit(world)
         world.labeller.start_over()
         await committing
         assert len(world.producer.on("changelog")) < 3 * SLICE
