@@ -20,6 +20,9 @@ from stream.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 WORKER_CORE, OTHER_CORE = 0, 1
+EVERY_CORE: Final = ("taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
+"""Before a command: it inherits the one core of this process otherwise."""
+
 LOOK_S: Final = 0.25
 QUIET_S: Final = 20.0
 """Without another label for so long, a run is over."""
