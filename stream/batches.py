@@ -65,7 +65,11 @@ class BatchApp(faust.App):  # type: ignore[misc]  # untyped
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._client.send = patient(consumer._client.send, self.consumer.app.on_answer)
+        consumer._client.send = patient(
+            consumer._client.send,
+            self.consumer.app.on_answer,
+            is_partial=lambda: bool(consumer._fetcher._records),  # what was fetched and not taken
+        )
         return consumer
 
 
