@@ -1,4 +1,4 @@
-"""PURE: low-rank layers W = W⁰ + s·P Λ Q over a frozen base, and the state that is theirs alone.
+"""PURE: layers that move over a frozen base, W = W⁰ + s·P Λ Q or W⁰ + Δ, and the state that is theirs alone.
 
 A *triplet* is one column of P, one λ and one row of Q. It is dead while its λ is held at zero;
 which triplets live is decided in `learner.allocation`.
@@ -6,7 +6,7 @@ which triplets live is decided in `learner.allocation`.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,23 @@ class LowRankEmbedding(nn.Module):
         return frozen + (rows * self.lam) @ self.Q
 
 
+class DenseLinear(nn.Module):
+    """A frozen linear layer plus an update of full rank: y = base(x) + x Δᵀ, Δ [out, in] zero at birth.
+
+    For a small layer that the stream must move far. P Λ Q begins at a saddle: with λ = 0 no gradient
+    reaches P and Q, so it takes many steps before it says anything.
+    """
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.delta = nn.Parameter(torch.zeros_like(base.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [..., in] to [..., out]."""
+        return functional.linear(x, self.base.weight + self.delta, self.base.bias)
+
+
 def together(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
     """Map x [..., in] through linear layers without bias, adapted or not, side by side: [..., Σ out].
 
@@ -85,6 +102,7 @@ def together(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
 
 
 LowRankLayer = LowRankLinear | LowRankEmbedding
+AdaptedLayer = LowRankLayer | DenseLinear
 Select = Callable[[str, nn.Module], bool]
 
 
@@ -94,31 +112,55 @@ def adapt(module: nn.Module, rank: int, scale: float, generator: torch.Generator
     `select` sees (qualified name, layer). A layer used in two places stays shared; layers that are
     adapted already are left alone.
     """
-    adapted: dict[nn.Module, LowRankLayer] = {}
+    _replace(
+        module,
+        lambda name, child: (
+            _wrap(child, rank, scale, generator)
+            if isinstance(child, nn.Linear | nn.Embedding) and select(name, child)
+            else None
+        ),
+    )
+
+
+def adapt_in_full(module: nn.Module, names: Collection[str]) -> None:
+    """Replace, in place, the linear layers of these qualified names by ones that move in full."""
+    _replace(
+        module,
+        lambda name, child: DenseLinear(child) if isinstance(child, nn.Linear) and name in names else None,
+    )
+
+
+def _replace(module: nn.Module, wrap: Callable[[str, nn.Module], AdaptedLayer | None]) -> None:
+    adapted: dict[nn.Module, AdaptedLayer] = {}
     for prefix, parent in list(module.named_modules()):
-        if isinstance(parent, LowRankLayer):
+        if isinstance(parent, AdaptedLayer):
             continue
         for child_name, child in list(parent.named_children()):
             name = f"{prefix}.{child_name}".removeprefix(".")
-            if child not in adapted and isinstance(child, nn.Linear | nn.Embedding) and select(name, child):
-                adapted[child] = _wrap(child, rank, scale, generator)
-            if child in adapted:
-                setattr(parent, child_name, adapted[child])
+            wrapped = adapted.get(child) or wrap(name, child)
+            if wrapped is not None:
+                adapted[child] = wrapped
+                setattr(parent, child_name, wrapped)
 
 
 def low_rank_layers(module: nn.Module) -> dict[str, LowRankLayer]:
-    """Return the adapted layers of `module` by qualified name, in module order."""
+    """Return the low-rank layers of `module` by qualified name, in module order."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, LowRankLayer)}
 
 
+def adapted_layers(module: nn.Module) -> dict[str, AdaptedLayer]:
+    """Return all layers of `module` that move, by qualified name, in module order."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, AdaptedLayer)}
+
+
 def adapter_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return only what the stream moves: P (or a), lam and Q of each adapted layer.
+    """Return only what the stream moves: P (or a), lam and Q, or delta, of each adapted layer.
 
     The tensors are views of the live weights: clone what must outlast the next step.
     """
     return {
         f"{name}.{key}": parameter.detach()
-        for name, layer in low_rank_layers(module).items()
+        for name, layer in adapted_layers(module).items()
         for key, parameter in layer.named_parameters(recurse=False)
     }
 
@@ -145,12 +187,14 @@ def load_adapter_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def to_lora(layer: LowRankLayer) -> tuple[Tensor, Tensor]:
+def to_lora(layer: AdaptedLayer) -> tuple[Tensor, Tensor]:
     """Return plain LoRA factors (A, B) over the live triplets, exact, with peft's shapes.
 
-    Linear: ΔW = B A with A [k, in] = s·diag(λ) Q and B [out, k] = P.
+    Linear: ΔW = B A with A [k, in] = s·diag(λ) Q and B [out, k] = P; in full, A = Δ and B = I.
     Embedding: ΔE = (B A)ᵀ with A [k, n] = aᵀ and B [d, k] = (diag(λ) Q)ᵀ.
     """
+    if isinstance(layer, DenseLinear):
+        return layer.delta.clone(), torch.eye(len(layer.delta)).to(layer.delta)
     live = layer.lam != 0
     directions = layer.lam[live, None] * layer.Q[live]
     if isinstance(layer, LowRankLinear):

@@ -1,4 +1,4 @@
-"""PURE: the adapter folded into its base: W⁰ + PΛQ and E⁰ + aΛQ become the next lineage's W⁰ and E⁰.
+"""PURE: the adapter folded into its base: W⁰ + PΛQ, W⁰ + Δ and E⁰ + aΛQ become the next lineage's W⁰ and E⁰.
 
 Learner and scorers fold the same checkpoint, the bytes that were published, and so get the same base, bit by
 bit: sums are taken in double precision on the CPU and rounded once.
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from learner.base import Base
 from learner.compact import dequantise, numbers_of, unpack_ids
-from learner.ranker import TABLES
+from learner.ranker import SMALL, TABLES
 from learner.rows import Vocabulary
+from learner.scoring_state import matrix_of
 from schemas.errors import CheckpointRefused
 
 
@@ -29,7 +30,10 @@ def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
     weights = dict(base.weights) | {"heads.intercept": tensors["dense.intercept"].clone()}
     for name in (key.removesuffix(".P") for key in tensors if key.endswith(".P")):
         layer = f"{name.removeprefix('dense.')}.weight"
-        weights[layer] = _add(base.weights[layer], tensors[f"{name}.P"].double(), name, tensors)
+        weights[layer] = _add(base.weights[layer], matrix_of(tensors, f"{name}.P").mT.double(), name, tensors)
+    for name in SMALL:
+        old = base.weights[f"{name}.weight"].double()
+        weights[f"{name}.weight"] = (old + matrix_of(tensors, f"dense.{name}.delta").double()).float()
     for table, index in TABLES.items():
         a = dequantise(tensors[f"rows.{table}"], tensors[f"steps.{table}"]).double()
         a = a[:, tensors[f"dense.{table}.live"].bool()]
@@ -45,7 +49,7 @@ def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
 
 def _add(weight: Tensor, left: Tensor, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
     """W + left · diag(λ) · Q, rounded once."""
-    right = tensors[f"{name}.lam"].double()[:, None] * tensors[f"{name}.Q"].double()
+    right = tensors[f"{name}.lam"].double()[:, None] * matrix_of(tensors, f"{name}.Q").double()
     folded: Tensor = (weight.double() + left @ right).float()
     return folded
 

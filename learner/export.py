@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from learner.adapter import LowRankEmbedding, low_rank_layers, to_lora
+from learner.adapter import LowRankEmbedding, adapted_layers, to_lora
 from learner.knowledge import Knowledge
 from learner.ranker import Ranker
 
@@ -32,7 +32,7 @@ def lora_state(ranker: Ranker) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Tensors under peft's names, and the rank of each layer that has one."""
     tensors = {"base_model.model.heads.intercept": ranker.heads.intercept.detach().cpu().clone()}
     ranks = {}
-    for name, layer in low_rank_layers(ranker).items():
+    for name, layer in adapted_layers(ranker).items():
         a, b = to_lora(layer)
         if len(a) == 0:
             continue
@@ -68,8 +68,8 @@ def lora_config(ranks: dict[str, int], base: str) -> dict[str, object]:
 @torch.no_grad()
 def moved(one: Ranker, other: Ranker) -> dict[str, tuple[float, float]]:
     """How far each adapted layer is from the base in `one`, and from `one` to `other`: Frobenius norms."""
-    norms, others = {}, low_rank_layers(other)
-    for name, layer in low_rank_layers(one).items():
+    norms, others = {}, adapted_layers(other)
+    for name, layer in adapted_layers(one).items():
         (a, b), (a2, b2) = to_lora(layer), to_lora(others[name])
         # ‖BA − B'A'‖ over products of r × r: the matrices themselves can be as large as a table.
         left, right = torch.cat([b, -b2], 1), torch.cat([a, a2])

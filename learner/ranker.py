@@ -188,6 +188,10 @@ TABLES = {
 """The embedding tables that grow with the ids, and the index their rows belong to."""
 
 
+SMALL = ("heads.hidden",)
+"""Layers of few weights that move in full where all others move by low rank: it weighs the fast features."""
+
+
 class Ranker(nn.Module):
     """Session and candidates → one logit per pair and task."""
 

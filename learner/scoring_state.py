@@ -3,8 +3,9 @@
 Rows travel under the learner's numbers. The base's ids have the same number everywhere; any other is named
 once, in the first checkpoint since the last full one that carries it, and a scorer keeps what each number
 stands for. Tensor names:
-`dense.<layer>.<P|lam|Q|live>`, `dense.intercept`, `numbers.<index>`, `named.<index>`, `ids.<index>`,
-`rows.<table>`, `steps.<table>`, `counts.<index>`, `powers.<index>`.
+`dense.<layer>.<P|lam|Q|live>` or, of a layer that moves in full, `dense.<layer>.delta`; `.steps` behind P, Q
+and delta; `dense.intercept`, `numbers.<index>`, `named.<index>`, `ids.<index>`, `rows.<table>`,
+`steps.<table>`, `counts.<index>`, `powers.<index>`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learner.adapter import LowRankEmbedding, LowRankLayer, LowRankLinear, low_rank_layers
+from learner.adapter import AdaptedLayer, DenseLinear, LowRankEmbedding, LowRankLinear, adapted_layers
 from learner.compact import dequantise, gaps, halve, numbers_of, pack_ids, quantise, unpack_ids
 from learner.counters import WIDTH, Counters
 from learner.knowledge import Knowledge
-from learner.ranker import TABLES, Ranker
+from learner.ranker import SMALL, TABLES, Ranker
 from learner.ranking_state import apply_ranking, extract_ranking, ranking_shapes
 from learner.rows import Vocabulary
 from schemas.errors import CheckpointRefused
@@ -64,7 +65,7 @@ class Copy:
         }
 
     def pack(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint: directions and counts in half precision, rows in whole steps."""
+        """The tensors of a checkpoint: directions and rows in whole steps, counts in half precision."""
         return (
             dict(_pack_dense(self.dense))
             | dict(_pack_numbers(self.numbers, self.names))
@@ -76,7 +77,7 @@ class Copy:
 
 def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Touched, full: bool) -> Copy:
     """Copy the scoring state of an adapted ranker to the CPU. The only part that training must wait for."""
-    layers = low_rank_layers(ranker)
+    layers = adapted_layers(ranker)
     numbers = {index: _sorted(touched[index]) for index in Vocabulary.NAMES}
     dense = {"dense.intercept": ranker.heads.intercept.detach().cpu().clone()}
     for name, layer in layers.items():
@@ -115,7 +116,7 @@ def apply(
     """
     try:
         ranker.heads.intercept.copy_(tensors["dense.intercept"])
-        layers = low_rank_layers(ranker)
+        layers = adapted_layers(ranker)
         for name, layer in layers.items():
             _apply_dense(name, layer, tensors)
         knowledge.vocabulary.tick()
@@ -152,19 +153,25 @@ def _sorted(numbers: set[int]) -> Tensor:
     return torch.from_numpy(np.sort(rows[rows > 0]))
 
 
-def _table(layers: Mapping[str, LowRankLayer], name: str) -> LowRankEmbedding:
+def _table(layers: Mapping[str, AdaptedLayer], name: str) -> LowRankEmbedding:
     layer = layers[name]
     assert isinstance(layer, LowRankEmbedding)
     return layer
 
 
-def _copy_dense(name: str, layer: LowRankLayer) -> Iterator[tuple[str, Tensor]]:
-    for key in ("P", "lam", "Q") if isinstance(layer, LowRankLinear) else ("lam", "Q"):
+def _copy_dense(name: str, layer: AdaptedLayer) -> Iterator[tuple[str, Tensor]]:
+    for key in _copied(layer):
         yield f"dense.{name}.{key}", layer.get_parameter(key).detach().to("cpu", copy=True)
 
 
+def _copied(layer: AdaptedLayer) -> tuple[str, ...]:
+    if isinstance(layer, DenseLinear):
+        return ("delta",)
+    return ("P", "lam", "Q") if isinstance(layer, LowRankLinear) else ("lam", "Q")
+
+
 def _pack_dense(dense: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Live triplets, their directions in half precision, and which they are."""
+    """Live triplets, a direction a row, and which they are; or Δ."""
     for name, tensor in dense.items():
         layer, _, key = name.rpartition(".")
         live = dense.get(f"{layer}.lam", tensor) != 0
@@ -172,9 +179,22 @@ def _pack_dense(dense: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             yield f"{layer}.live", live.to(torch.uint8)
             yield name, tensor[live]
         elif key in ("P", "Q"):
-            yield name, (tensor[:, live] if key == "P" else tensor[live]).half()
+            yield from _in_steps(name, (tensor.mT if key == "P" else tensor)[live])
+        elif key == "delta":
+            yield from _in_steps(name, tensor)
         else:
             yield name, tensor
+
+
+def _in_steps(name: str, matrix: Tensor) -> Iterator[tuple[str, Tensor]]:
+    entries, steps = quantise(matrix)
+    yield name, entries
+    yield f"{name}.steps", steps
+
+
+def matrix_of(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """A matrix that a checkpoint carries: Pᵀ [k, out] or Q [k, in] of the k live triplets, or Δ [out, in]."""
+    return dequantise(tensors[name], tensors[f"{name}.steps"])
 
 
 def _pack_numbers(
@@ -203,13 +223,16 @@ def _pack_counts(tables: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         yield f"powers.{index}", powers
 
 
-def _apply_dense(name: str, layer: LowRankLayer, tensors: Mapping[str, Tensor]) -> None:
+def _apply_dense(name: str, layer: AdaptedLayer, tensors: Mapping[str, Tensor]) -> None:
+    if isinstance(layer, DenseLinear):
+        layer.delta.copy_(matrix_of(tensors, f"dense.{name}.delta"))
+        return
     live = tensors[f"dense.{name}.live"].bool().to(layer.lam.device)
     layer.lam.zero_()
     layer.lam[live] = tensors[f"dense.{name}.lam"].to(layer.lam)
-    layer.Q[live] = tensors[f"dense.{name}.Q"].to(layer.Q)
+    layer.Q[live] = matrix_of(tensors, f"dense.{name}.Q").to(layer.Q)
     if isinstance(layer, LowRankLinear):
-        layer.P[:, live] = tensors[f"dense.{name}.P"].to(layer.P)
+        layer.P[:, live] = matrix_of(tensors, f"dense.{name}.P").mT.to(layer.P)
 
 
 def _name(
@@ -241,7 +264,7 @@ def _name(
 
 def _forget(ranker: Ranker, knowledge: Knowledge, index: str, rows: NDArray[np.int64]) -> None:
     """Let rows be as at birth; those that go on are carried by the same checkpoint."""
-    layers = low_rank_layers(ranker)
+    layers = adapted_layers(ranker)
     for table in (name for name, of in TABLES.items() if of == index):
         a = _table(layers, table).a
         a[torch.from_numpy(rows).to(a.device)] = 0
@@ -273,12 +296,17 @@ def expected_shapes(ranker: Ranker) -> dict[str, tuple[int | None, ...]]:
     """The tensors that a scoring state for this base's ranker must hold; None where a size is free."""
     shapes: dict[str, tuple[int | None, ...]] = {"dense.intercept": tuple(ranker.heads.intercept.shape)}
     for name, layer in ranker.named_modules():
+        if isinstance(layer, torch.nn.Linear) and name in SMALL:
+            shapes[f"dense.{name}.delta"] = (layer.out_features, layer.in_features)
+            shapes[f"dense.{name}.delta.steps"] = (layer.out_features,)
+            continue
         if isinstance(layer, torch.nn.Linear):
-            shapes[f"dense.{name}.P"] = (layer.out_features, None)
+            shapes |= {f"dense.{name}.P": (None, layer.out_features), f"dense.{name}.P.steps": (None,)}
         if isinstance(layer, torch.nn.Linear) or name in TABLES:
             width = layer.in_features if isinstance(layer, torch.nn.Linear) else layer.embedding_dim
             shapes |= {
                 f"dense.{name}.Q": (None, width),
+                f"dense.{name}.Q.steps": (None,),
                 f"dense.{name}.lam": (None,),
                 f"dense.{name}.live": (None,),
             }

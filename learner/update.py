@@ -8,7 +8,16 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from learner.adapter import adapt, adapter_state, low_rank_layers, orthogonality, orthogonality_weight
+from learner.adapter import (
+    DenseLinear,
+    adapt,
+    adapt_in_full,
+    adapted_layers,
+    adapter_state,
+    low_rank_layers,
+    orthogonality,
+    orthogonality_weight,
+)
 from learner.allocation import Allocator, clear_moments
 from learner.batching import Example
 from learner.budget import HorizonFreeBudget
@@ -17,7 +26,7 @@ from learner.energy import energies, faded, pruned_share
 from learner.knowledge import Knowledge
 from learner.losses import proximal
 from learner.objective import logits_of, pair_costs, prepare, slate_losses
-from learner.ranker import TABLES, Ranker
+from learner.ranker import SMALL, TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
 from learner.update_settings import UpdateSettings
 from schemas.errors import SnapshotError
@@ -34,12 +43,13 @@ _TINY: Final = 1e-12
 
 
 def adapted(ranker: Ranker, rank: int, seed: int) -> Ranker:
-    """Put low-rank layers over every linear layer and every growing table of a frozen ranker, in place."""
+    """Let a frozen ranker move, in place: small layers in full, the others and growing tables by low rank."""
     generator = torch.Generator().manual_seed(seed)
     tasks = ranker.heads.intercept.numel()
     narrow = {
         name for name in TABLES if name.startswith("heads.")
     }  # one column a task: that is their full rank
+    adapt_in_full(ranker, SMALL)
     adapt(ranker, rank, 1.0, generator, lambda name, layer: _is_wide(name, layer) and name not in narrow)
     adapt(ranker, tasks, 1.0, generator, lambda name, _layer: name in narrow)
     ranker.heads.intercept.requires_grad_(True)
@@ -59,7 +69,7 @@ class Stepped:
 
 
 class Updater:
-    """Steps an adapted ranker: AdamW on P, Λ, Q; Adagrad on the touched rows of the tables."""
+    """Steps an adapted ranker: AdamW on P, Λ, Q and Δ; Adagrad on the touched rows of the tables."""
 
     def __init__(
         self,
@@ -77,9 +87,12 @@ class Updater:
         self._precision = torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
         self._rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
         skip = {id(parameter) for parameter in self._rows}
-        self._dense = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
+        full = [layer.delta for layer in adapted_layers(ranker).values() if isinstance(layer, DenseLinear)]
+        skip |= {id(parameter) for parameter in full}
+        low = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
+        self._dense = [*low, *full]
         self._adam = torch.optim.AdamW(
-            self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            [{"params": low}, {"params": full}], betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         self._adagrad = torch.optim.Adagrad(
             self._rows, lr=settings.row_step, initial_accumulator_value=_ACCUMULATED
@@ -210,8 +223,9 @@ class Updater:
         settings = self._settings
         excess = self._budget.excess(self.allocator.clock) if self._excited else 0.0
         boost = 1 + (settings.boost - 1) * excess
-        for group in self._adam.param_groups:
-            group["lr"] = settings.step * boost * min(1.0, (examples / _REFERENCE_BATCH) ** 0.5)
+        low, full = self._adam.param_groups
+        part = min(1.0, (examples / _REFERENCE_BATCH) ** 0.5)
+        low["lr"], full["lr"] = settings.step * boost * part, settings.dense_step * part
 
     def snapshot(self) -> dict[str, Tensor]:
         """Optimiser moments, importance, masks and clocks as tensors; the weights are not among them."""

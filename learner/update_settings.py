@@ -10,9 +10,10 @@ from schemas.environment import require, setting
 class UpdateSettings:
     """The settings of one learner's updates; the learner's process takes them from its environment.
 
-    `step` and `row_step` are 0.05 and 0.25 of those with which the base was trained. With `allocate_every`
-    0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too. A drift lifts the
-    budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the budget's descent.
+    `step`, `dense_step` and `row_step` are 0.05, 0.15 and 0.25 of those with which the base was trained.
+    With `allocate_every` 0 nothing is measured and ranks stay: plain LoRA, where `orthogonality` is 0, too.
+    A drift lifts the budget, frees the rows' steps, and multiplies `step` by `boost`, which fades with the
+    budget's descent.
 
     Raises:
         SettingsError: naming the variable, what was expected and what it holds.
@@ -21,6 +22,7 @@ class UpdateSettings:
     rank: int = setting(6, "rank of each adapted layer at birth, and after a drift")
     mean_rank: int = setting(4, "mean rank of the layers once the budget has come down")
     step: float = setting(1e-4, "step size of the adapter at 64 slates an update; fewer: by their root less")
+    dense_step: float = setting(3e-4, "the same of the small layers, which move in full")
     row_step: float = setting(0.005, "step size of the rows of ids")
     replay: float = setting(0.5, "slates replayed for each new one")
     replay_memory: int = setting(4_096, "slates kept to be replayed")
@@ -61,7 +63,7 @@ class UpdateSettings:
             f"at least the {self.replay_memory} that are kept",
         )
         require(self, "clip", 0 < self.clip < math.inf, "above 0")
-        for name in ("step", "row_step", "replay", "orthogonality", "closeness"):
+        for name in ("step", "dense_step", "row_step", "replay", "orthogonality", "closeness"):
             require(self, name, 0 <= getattr(self, name) < math.inf, "at least 0")
         for name in ("allocate_every", "consolidate_every"):
             require(self, name, getattr(self, name) >= 0, "at least 0")

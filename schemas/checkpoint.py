@@ -3,7 +3,7 @@
 from schemas.record import Record, Ts
 from schemas.trace import Trace
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Snapshot(Record, frozen=True, kw_only=True):

@@ -6,9 +6,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from learner.adapter import (
+    DenseLinear,
     LowRankEmbedding,
     LowRankLinear,
     adapt,
+    adapt_in_full,
+    adapted_layers,
     adapter_state,
     load_adapter_state,
     low_rank_layers,
@@ -96,6 +99,30 @@ def test_linear_is_the_dense_formula() -> None:
     x = torch.randn(2, 7, 6)
     weight = layer.base.weight + SCALE * layer.P @ torch.diag(layer.lam) @ layer.Q
     torch.testing.assert_close(layer(x), nn.functional.linear(x, weight, layer.base.bias))
+
+
+def test_a_small_layer_is_the_base_at_birth_and_moves_in_full_at_the_first_step() -> None:
+    model = nn.Sequential(nn.Linear(6, 5), nn.SiLU(), nn.Linear(5, 2))
+    x = torch.randn(3, 6)
+    before = model(x)
+    adapt_in_full(model, ["0"])
+    layer = adapted_layers(model)["0"]
+    assert isinstance(layer, DenseLinear)
+    assert torch.equal(model(x), before)
+    model(x).square().sum().backward()
+    assert layer.delta.grad is not None
+    assert torch.linalg.matrix_rank(layer.delta.grad) == len(x)
+    assert layer.base.weight.grad is None
+    assert list(adapter_state(model)) == ["0.delta"]
+
+
+def test_lora_export_of_a_layer_that_moves_in_full_is_exact() -> None:
+    layer = DenseLinear(nn.Linear(6, 5))
+    with torch.no_grad():
+        layer.delta.normal_(generator=seeded(0))
+    a, b = to_lora(layer)
+    x = torch.randn(9, 6)
+    torch.testing.assert_close(layer.base(x) + x @ a.T @ b.T, layer(x))
 
 
 @given(rows=st.integers(1, 40), width=st.integers(1, 12), data=st.data(), seed=st.integers(0, 2**31))

@@ -97,6 +97,7 @@ TUNED: dict[str, float] = {
     "beta": 0.5,
     "allocate_every": 2,
     "descent_examples": 5_000,
+    "dense_step": 3e-3,
     "exchange": 0.5,
     "clear_moments": False,
     "clip": 1e-3,
