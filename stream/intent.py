@@ -152,7 +152,7 @@ def settle(
     """
     leanings.visit = visit(leanings.visit, (t for t in times if since <= t < until), counts_at)
     for one in _begun(touches, since - TOUCH_MS, until - TOUCH_MS):
-        lean(leanings.long, tags(one.item_id), interest(one.seen), one.marks[0][0], LONG_MS)
+        lean(leanings.long, tags(one.item_id), interest(one.seen), one.began, LONG_MS)
     slates = leanings.slates
     while slates and slates[0][0] + TOUCH_MS <= until:
         _pass_over(leanings.passed, slates.pop(0), touches, until, tags)
@@ -203,7 +203,7 @@ def intent(
     long, passed = dict(leanings.long), dict(leanings.passed)
     for one in _begun(touches, settled - TOUCH_MS, ts):
         seen = one.seen if one.seen[0] < ts else glance(one.item_id, [m for m in one.marks if m[0] < ts])[0]
-        lean(long, tags(one.item_id), interest(seen), one.marks[0][0], LONG_MS)
+        lean(long, tags(one.item_id), interest(seen), one.began, LONG_MS)
     for slate in leanings.slates:
         if slate[0] < ts:
             _pass_over(passed, slate, touches, ts, tags)
@@ -251,8 +251,8 @@ def _path(leanings: Leanings, ts: int) -> list[str]:
 
 def _begun(touches: Sequence[Touch], since: int, until: int) -> list[Touch]:
     """The touches that began in a span of time, in that order."""
-    begun = [one for one in touches if since <= one.marks[0][0] < until]
-    return sorted(begun, key=lambda one: (one.marks[0][0], one.item_id, one.request_id))
+    begun = [one for one in touches if since <= one.began < until]
+    return sorted(begun, key=lambda one: (one.began, one.item_id, one.request_id))
 
 
 def _pass_over(
@@ -261,9 +261,7 @@ def _pass_over(
     """Add the items that the user had not taken up by `ts`, nor within the time of a touch."""
     shown, request_id, items = slate
     until = min(ts, shown + TOUCH_MS)
-    taken = {
-        one.item_id for one in touches if one.request_id == request_id and shown <= one.marks[0][0] < until
-    }
+    taken = {one.item_id for one in touches if one.request_id == request_id and shown <= one.began < until}
     for item_id in items:
         if item_id not in taken:
             lean(passed, tags(item_id), UNITS, shown, PASSED_MS)

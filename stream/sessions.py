@@ -56,7 +56,7 @@ NAMES = (*COUNTERS, "impressions", "searches")
 _SATISFIED = COUNTERS.index("satisfied")
 
 
-class SessionState(msgspec.Struct, gc=False):
+class SessionState(msgspec.Struct, array_like=True, gc=False):
     """One user's state, encodable by msgspec; every list is ordered by time.
 
     touches may still change; settled are those before, at most `RECENT`. slates are (ts, request_id, number
@@ -191,7 +191,7 @@ def _glances(state: SessionState, counts: list[int], ts: int, request_id: str | 
             glances.append(one.seen)
         else:
             _add(counts, one.counts, -1)
-            if one.marks[0][0] < ts:
+            if one.began < ts:
                 seen, counted = glance(one.item_id, [mark for mark in one.marks if mark[0] < ts])
                 _add(counts, counted, 1)
                 parts.append(seen)
@@ -250,7 +250,7 @@ def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> 
     touches = state.touches
     known = [one for one in touches if one.item_id == item_id and one.request_id == request_id]
     if not known:
-        _insert(state, touch(request_id, item_id, [new]))
+        _insert(state, request_id, item_id, [new])
         return
     marks = [mark for one in known for mark in one.marks]
     if new in marks or len(marks) >= MARKS:
@@ -260,7 +260,7 @@ def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> 
         touches.remove(one)
         _add(state.counts, one.counts, -1)
     for group in _groups(marks):
-        _insert(state, touch(request_id, item_id, group))
+        _insert(state, request_id, item_id, group)
 
 
 def _groups(marks: list[Mark]) -> Iterable[list[Mark]]:
@@ -271,8 +271,8 @@ def _groups(marks: list[Mark]) -> Iterable[list[Mark]]:
     return [marks[:end], *_groups(marks[end:])]
 
 
-def _insert(state: SessionState, new: Touch) -> None:
-    touches = state.touches
+def _insert(state: SessionState, request_id: str, item_id: str, marks: list[Mark]) -> None:
+    new, touches = touch(request_id, item_id, marks), state.touches
     if not touches or touches[-1].seen[0] < new.seen[0]:
         touches.append(new)
     else:
@@ -293,7 +293,7 @@ def _settle(state: SessionState) -> None:
     touches, slates, searches, until = state.touches, state.slates, state.searches, state.settled_ts
     over = 0
     for one in touches:
-        if one.marks[0][0] + TOUCH_MS > until:
+        if one.began + TOUCH_MS > until:
             break
         over += 1
     if over:

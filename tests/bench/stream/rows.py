@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from schemas.codec import decode
-from schemas.events import Click
+from schemas.events import Click, Dwell
 from schemas.topics import LABELS
 from schemas.trace import HEADER, Trace
 from stream import sessions
@@ -132,20 +132,24 @@ def memory(bench: Bench) -> Iterator[Figure]:
 
 
 def state_size(bench: Bench) -> Iterator[Figure]:
-    """Bytes of a user's stored session with fifty recent items."""
+    """Bytes of a user's stored session with fifty recent items: clicked, and clicked and stayed with."""
+    for what, dwells in (("50 items clicked", False), ("50 items clicked and stayed with", True)):
+        size = len(msgspec.msgpack.encode(_session(dwells)))
+        yield Figure(row="state", what=what, unit="bytes", runs=[size], bar=2_000, at_most=True)
+
+
+def _session(dwells: bool) -> sessions.SessionState:
+    """PURE: one item a minute; the last twenty minutes may still change."""
     state = sessions.SessionState()
     for number in range(RECENT):
         ts = 1_700_000_000_000 + number * 60_000
-        click = Click(
-            event_id=f"c{number}",
-            request_id=f"request-{number // 2}",
-            user_id="user-0000001",
-            item_id=f"item-{number * 37}",
-            ts=ts,
+        of = {"request_id": f"request-{number // 2}", "user_id": "user-1", "item_id": f"item-{number * 37}"}
+        sessions.fold(
+            state, Click(event_id=f"c{number}", ts=ts, **of), settle_before=ts - JoinSettings().horizon_ms
         )
-        sessions.fold(state, click, settle_before=ts - JoinSettings().horizon_ms)
-    size = len(msgspec.msgpack.encode(state))
-    yield Figure(row="state", what="session of 50 items", unit="bytes", runs=[size], bar=2_000, at_most=True)
+        if dwells:
+            sessions.fold(state, Dwell(event_id=f"d{number}", ts=ts + 10_000, dwell_ms=7_654.3, **of))
+    return state
 
 
 def freshness(bench: Bench) -> Iterator[Figure]:

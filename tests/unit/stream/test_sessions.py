@@ -104,7 +104,7 @@ def test_folding_again_changes_nothing_after_settling():
     assert as_of(once, 10**9).counters == {"impressions": 9 * LIMIT, "clicks": 3 * LIMIT}
 
 
-HOUR = 3_600_000
+HOUR, MINUTE = 3_600_000, 60_000
 
 
 @given(st.integers(0, 2**32))
@@ -144,6 +144,17 @@ def test_fifty_touches_of_the_past_take_less_than_2_kb():
         fold(state, dwell(f"request-{n}", ts + 10, 7_654.3, f"item-{n:06}"), settle_before=ts - HOUR)
     assert len(as_of(state, ts + HOUR).recent) == RECENT
     assert len(msgspec.msgpack.encode(state)) <= 2_048
+
+
+def test_fifty_touches_take_less_than_2_kb_while_twenty_minutes_of_them_may_still_change():
+    state = SessionState()
+    for n in range(RECENT):
+        ts = 1_700_000_000_000 + n * MINUTE
+        fold(state, click(f"request-{n}", ts, f"item-{n:04}"), settle_before=ts - 20 * MINUTE)
+        fold(state, dwell(f"request-{n}", ts + 10_000, 7_654.3, f"item-{n:04}"))
+    assert len(state.touches) > 20
+    assert len(as_of(state, ts + MINUTE).recent) == RECENT
+    assert len(msgspec.msgpack.encode(state)) <= 2_000
 
 
 def test_a_moment_older_than_what_is_settled_shows_nothing_that_came_later():
