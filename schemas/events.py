@@ -1,6 +1,6 @@
 """What users saw and did, and what there is to show: the records of the input topics."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 from msgspec import Meta
 
@@ -19,6 +19,7 @@ class ShownItem(Record, frozen=True, kw_only=True):
     propensity: Propensity | None = None
 
 
+@final
 class Impression(Record, frozen=True, kw_only=True):
     """A slate that was shown to a user. Its `request_id` is what clicks and dwells refer to."""
 
@@ -35,6 +36,7 @@ class Impression(Record, frozen=True, kw_only=True):
     context: dict[str, Scalar] = {}
 
 
+@final
 class Click(Record, frozen=True, kw_only=True):
     """A click on an item of a shown slate."""
 
@@ -46,6 +48,7 @@ class Click(Record, frozen=True, kw_only=True):
     position: Position | None = None
 
 
+@final
 class Dwell(Record, frozen=True, kw_only=True):
     """How long a user stayed with an item; `completion` may exceed 1 where content loops."""
 
@@ -58,6 +61,7 @@ class Dwell(Record, frozen=True, kw_only=True):
     completion: Annotated[float, Meta(ge=0)] | None = None
 
 
+@final
 class Feedback(Record, frozen=True, kw_only=True):
     """What a user said of an item; with a `request_id`, of an item of that slate."""
 
@@ -70,6 +74,7 @@ class Feedback(Record, frozen=True, kw_only=True):
     request_id: Id | None = None
 
 
+@final
 class Search(Record, frozen=True, kw_only=True):
     """What a user searched for."""
 

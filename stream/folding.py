@@ -156,6 +156,6 @@ class PartitionFold(Generic[Token]):
         state = self._sessions.get(event.user_id)
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
-        duration_ms = self._durations(event.item_id) if isinstance(event, Dwell) else None
+        duration_ms = self._durations(event.item_id) if type(event) is Dwell else None
         session.fold(state, event, duration_ms, self._committed_ts, self._tags)
         self._changed.add(event.user_id)

@@ -80,16 +80,17 @@ class Labeler:
             self._newest_ts = event.ts
         else:
             self._late += 1
-        if isinstance(event, Impression):
+        # Records have no heirs, and `isinstance` takes three times as long to say no.
+        if type(event) is Impression:
             return self._arrive(event)
-        if isinstance(event, Click):
+        if type(event) is Click:
             of = event.event_id, event.request_id, event.item_id, "click", 0.0
             self._agenda.add((event.ts, CLICK, *of, event.user_id))
             return self._tell(event)
-        if isinstance(event, Dwell):
+        if type(event) is Dwell:
             of = event.event_id, event.request_id, event.item_id, "dwell", event.dwell_ms
             self._agenda.add((event.ts, DWELL, *of, event.user_id))
-        elif isinstance(event, Feedback):
+        elif type(event) is Feedback:
             return self._hear(event)
         return []
 

@@ -11,8 +11,8 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedReader, RawIOBase
-from itertools import dropwhile, takewhile
-from operator import attrgetter
+from itertools import chain, dropwhile, pairwise, takewhile
+from operator import attrgetter, gt
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
@@ -26,6 +26,8 @@ R = TypeVar("R", bound=Record)
 
 _CHUNK = 1 << 18
 """Bytes that are read and parsed together."""
+
+_TS = attrgetter("ts")
 
 NAMES = tuple(topic.name for topic in (*USER_EVENTS, ITEMS))
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -44,7 +46,7 @@ def read_items(directory: Path) -> Iterator[Item]:
         LogDirectoryError: naming file and line.
     """
     path = _find(directory, ITEMS.name)
-    return (item for _, item in _lines(path, Item)) if path else iter(())
+    return chain.from_iterable(part for _, part in _parts(path, Item)) if path else iter(())
 
 
 def read_events(directory: Path) -> Iterator[UserEvent]:
@@ -54,7 +56,7 @@ def read_events(directory: Path) -> Iterator[UserEvent]:
         LogDirectoryError: naming file and line, where a line is no record or is older than the one before.
     """
     streams = [
-        cast(Iterator[UserEvent], _sorted_lines(path, cast(type[Record], topic.record)))
+        cast(Iterator[UserEvent], _in_order(path, cast(type[Record], topic.record)))
         for topic in USER_EVENTS
         if (path := _find(directory, topic.name))
     ]
@@ -69,7 +71,7 @@ def merge(streams: Sequence[Iterable[UserEvent]]) -> Iterator[UserEvent]:
     >>> [event.event_id for event in merge([[b], [a]])]
     ['b', 'a']
     """
-    return heapq.merge(*streams, key=attrgetter("ts"))  # stable, as its documentation promises
+    return heapq.merge(*streams, key=_TS)  # stable, as its documentation promises
 
 
 def between(events: Iterable[UserEvent], from_ts: int | None, until_ts: int | None) -> Iterator[UserEvent]:
@@ -150,7 +152,7 @@ def write_log(directory: Path, name: str, records: Iterable[Record], gz: bool = 
 
 def _stamps(directory: Path, name: str) -> list[int]:
     path = _find(directory, name)
-    return [event.ts for event in _sorted_lines(path, _Stamped)] if path else []
+    return [event.ts for event in _in_order(path, _Stamped)] if path else []
 
 
 def _find(directory: Path, name: str) -> Path | None:
@@ -165,27 +167,34 @@ def _find(directory: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _sorted_lines(path: Path, record: type[R]) -> Iterator[R]:
+def _in_order(path: Path, record: type[R]) -> Iterator[R]:
+    """The records of a file that is sorted by time."""
+    return chain.from_iterable(_sorted_parts(path, record))
+
+
+def _sorted_parts(path: Path, record: type[R]) -> Iterator[list[R]]:
     last = 0
-    for number, event in _lines(path, record):
-        ts: int = event.ts  # type: ignore[attr-defined]  # every event has one
-        if ts < last:
+    for lines, events in _parts(path, record):
+        stamps = [last, *map(_TS, events)]
+        if any(map(gt, stamps, stamps[1:])):
+            at, (before, ts) = next((n, pair) for n, pair in enumerate(pairwise(stamps), 1) if gt(*pair))
             raise LogDirectoryError(
-                f"{path}:{number}: expected ts ≥ {last}, as the line before has, got {ts}"
+                f"{path}:{lines + at}: expected ts ≥ {before}, as the line before has, got {ts}"
             )
-        last = ts
-        yield event
+        last = stamps[-1]
+        yield events
 
 
-def _lines(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
-    """Yield line numbers, from 1, and records."""
+def _parts(path: Path, record: type[R]) -> Iterator[tuple[int, list[R]]]:
+    """Yield how many lines came before, and the records of some more."""
     number = 0
     with _open(path) as lines:
         try:
             while chunk := lines.readlines(_CHUNK):
-                values = decode_lines(record, chunk) or (decode(record, line) for line in chunk)
-                for number, value in enumerate(values, start=number + 1):  # noqa: B020
-                    yield number, value
+                values = decode_lines(record, chunk)
+                for part in [values] if values is not None else ([decode(record, line)] for line in chunk):
+                    yield number, part
+                    number += len(part)
         except InvalidRecord as error:
             raise LogDirectoryError(
                 f"{path}:{number + 1}: expected {_article(record)}, got {error}"

@@ -11,11 +11,14 @@ from stream.satisfaction import is_bounce, satisfaction
 
 
 class Engagement(msgspec.Struct, gc=False):
-    """What a user did with one item of the slate, so far; `clicked_ts` is of the first click."""
+    """What a user did with one item of the slate, so far; `clicked_ts` is of the first click.
+
+    `feedback` is shared with the outcomes that tell of it, and replaced where there is more.
+    """
 
     clicked_ts: int | None = None
     dwell_ms: float | None = None
-    feedback: dict[str, float] = {}
+    feedback: dict[str, float] | None = None
     impossible: bool = False
 
 
@@ -70,7 +73,7 @@ def final(
         clicked=clicked,
         dwell_ms=known.dwell_ms,
         satisfaction=pleased,
-        feedback=dict(known.feedback),
+        feedback=known.feedback or {},
         trust=trust,
         weight=weight,
         final=True,

@@ -96,12 +96,12 @@ def fold(
         _settle(state)
     if (tags is None) != (state.leanings is None):  # the worker's settings have changed
         state.leanings = None if tags is None else Leanings()
-    if isinstance(event, Impression):
+    if type(event) is Impression:
         if state.leanings is not None and event.ts >= state.settled_ts:
             items = [item.item_id for item in event.items]
             show(state.leanings, event.ts, event.request_id, items, event.surface)
         _add_slate(state, (event.ts, event.request_id, len(event.items)))
-    elif isinstance(event, Search):
+    elif type(event) is Search:
         _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]))
     elif event.ts >= state.settled_ts:
         request_id = event.request_id or f"feedback:{event.event_id}"
@@ -195,7 +195,9 @@ def _glances(state: SessionState, counts: list[int], ts: int, request_id: str | 
                 seen, counted = glance(one.item_id, [mark for mark in one.marks if mark[0] < ts])
                 _add(counts, counted, 1)
                 parts.append(seen)
-    return (sorted(glances + parts) if parts else glances)[-RECENT:]
+    if parts:
+        glances = sorted(glances + parts)
+    return glances[-RECENT:] if len(glances) > RECENT else glances
 
 
 def _recent(glances: list[Glance], ts: int) -> list[SessionItem]:
@@ -248,7 +250,7 @@ def _add_search(state: SessionState, search: tuple[int, str, str]) -> None:
 def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> None:
     """Add a mark to its touch, or begin a touch with it."""
     touches = state.touches
-    known = [one for one in touches if one.item_id == item_id and one.request_id == request_id]
+    known = touches and [one for one in touches if one.item_id == item_id and one.request_id == request_id]
     if not known:
         _insert(state, request_id, item_id, [new])
         return

@@ -1,6 +1,7 @@
 """PURE: one shown slate while its outcomes are being found out, and the revisions that tell of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -17,6 +18,8 @@ from stream.verdicts import DOUBTED
 
 Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Slate(msgspec.Struct, gc=False):
@@ -36,10 +39,10 @@ class Slate(msgspec.Struct, gc=False):
     glimpse: Session | None = None
     glimpsed: int = 0
     closed_ts: int | None = None
-    told: list[str] = []
+    told: tuple[str, ...] = ()
     engagements: dict[str, Engagement] = {}
     lowest: int = -1
-    passed: dict[str, float] = {}
+    passed: Mapping[str, float] = _NONE
     proofs: int = 0
     corrections: int = 0
 
@@ -66,7 +69,7 @@ def tell_click(
     shown = slate.place(click.item_id)
     if shown is None or click.item_id in slate.told:
         return None
-    slate.told.append(click.item_id)
+    slate.told += (click.item_id,)
     trust = outcomes.trust_in(click.user_id, click.item_id, rules, learned)
     return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown, trust)])
 
@@ -88,8 +91,8 @@ def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> 
             known.dwell_ms = value
         known.impossible |= is_impossible(value, ts - slate.impression.ts, None)
     else:
-        news = known.feedback.get(kind) != value
-        known.feedback[kind] = value
+        news = known.feedback is None or known.feedback.get(kind) != value
+        known.feedback = {**(known.feedback or {}), kind: value}
     return news
 
 
@@ -122,7 +125,7 @@ def pass_over(
         )
         for item in above
     ]
-    slate.passed.update((one.item_id, one.weight) for one in negatives)
+    slate.passed = {**slate.passed, **{one.item_id: one.weight for one in negatives}}
     return _revision(slate, len(shown.items) + slate.proofs - 1, ts, slate.session, negatives)
 
 

@@ -92,9 +92,9 @@ def touch(request_id: str, item_id: str, marks: Sequence[Mark]) -> Touch:
 
 def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
     """Return what an event says of its item; `duration_ms` is the length of a dwelt one, if known."""
-    if isinstance(event, Click):
+    if type(event) is Click:
         return event.ts, CLICK, 0
-    if isinstance(event, Dwell):
+    if type(event) is Dwell:
         return event.ts, DWELL, round(UNITS * satisfaction(event.dwell_ms, duration_ms))
     said = round(UNITS * opinion(event.kind, value(event)))
     if event.kind == "rating":
