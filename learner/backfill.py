@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from learner.averaging import RunningMean
 from learner.base import Base, freeze
 from learner.batching import Batch, Example, forget
 from learner.catalogue import Embed, frequent_keys
-from learner.intake import Intake
+from learner.intake import AT_ONCE, Intake
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger
 from learner.objective import example_loss
@@ -138,14 +139,15 @@ def _examples(
     intake = Intake(knowledge, Ledger(capacity=1_000_000), np.random.default_rng(seed))
     examples: list[Example] = []
     ratings: dict[int, Rated] = {}
-    for slate in slates:
-        example = intake.take(slate)
-        if example is None:
-            continue
-        stars = rated(slate, example, knowledge.vocabulary.items)
-        if stars is not None:
-            ratings[len(examples)] = stars
-        examples.append(example)
+    coming = iter(slates)
+    while part := list(islice(coming, AT_ONCE)):
+        for slate, example in zip(part, intake.take(part), strict=True):
+            if example is None:
+                continue
+            stars = rated(slate, example, knowledge.vocabulary.items)
+            if stars is not None:
+                ratings[len(examples)] = stars
+            examples.append(example)
     return examples, ratings
 
 

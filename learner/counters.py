@@ -1,6 +1,7 @@
 """PURE: how often items, attributes and contexts were shown, clicked and satisfying."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ SHOWN, CLICKED, SATISFIED, EXPECTED = range(WIDTH)
 """EXPECTED adds up the click rates of the contexts of the exposures: what the average item would have got."""
 
 RATES = 4
-"""Numbers that `Counters.rates` gives for a row."""
+"""Numbers that `rates` gives for a row."""
 
 Counts = NDArray[np.floating]
 
@@ -21,18 +22,33 @@ _LIFT_STRENGTH = 3.0
 """Pseudo-exposures, and pseudo-clicks, that hold a rate at the average: a strong prior and a weak one."""
 
 
+class Places(NamedTuple):
+    """Where the counts of n shown items stand, [n, 2 + k]: their context's, their own, those of k attributes.
+
+    `known` says which there are: row 0 stands for the unknown and is not counted.
+    """
+
+    numbers: NDArray[np.int64]
+    known: NDArray[np.bool_]
+
+
 class Counters:
     """Counts per row, float32 [capacity, WIDTH] for items, attributes and contexts; totals [WIDTH].
 
-    An example must be scored with the counts before it is counted: call `rates` first, `add` after.
+    An example must be scored with the counts before it is counted: ask `at` first, `add` after.
     """
 
     NAMES = ("items", "attributes", "contexts")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        capacities = [vocabulary.index(name).capacity for name in self.NAMES]
+        # One behind the other, so that a shown item is read, and counted, in one go.
+        self._all = np.zeros((sum(capacities), WIDTH), np.float32)
+        ends = np.cumsum(capacities).tolist()
+        self._starts = dict(zip(self.NAMES, [0, *ends], strict=False))
         self.tables = {
-            name: np.zeros((vocabulary.index(name).capacity, WIDTH), np.float32) for name in self.NAMES
+            name: self._all[self._starts[name] : end] for name, end in zip(self.NAMES, ends, strict=True)
         }
         # A weak prior, so that the first rates are defined: ten exposures, three clicks, two satisfying.
         self.totals = np.array([10.0, 3.0, 2.0, 3.0], np.float64)
@@ -65,36 +81,55 @@ class Counters:
         other.load(self.snapshot())
         return other
 
-    def add(self, name: str, rows: NDArray[np.int32], counts: Counts) -> None:
-        """Add counts [n, WIDTH] to rows [n]; row 0 stands for the unknown and is not counted."""
+    def places(
+        self, contexts: int | NDArray[np.integer], items: NDArray[np.integer], attributes: NDArray[np.integer]
+    ) -> Places:
+        """Where the counts of items [n] with attributes [n, k] stand, shown in one context or in n."""
+        rows = np.empty((len(items), 2 + attributes.shape[1]), np.int64)
+        rows[:, 0], rows[:, 1], rows[:, 2:] = contexts, items, attributes
         known = rows > 0
-        np.add.at(self.tables[name], rows[known], counts[known])
+        rows[:, 0] += self._starts["contexts"]
+        rows[:, 1] += self._starts["items"]
+        rows[:, 2:] += self._starts["attributes"]
+        return Places(rows, known)
 
-    def click_rate(self, context: int, without: Counts) -> float:
+    def at(self, places: Places) -> NDArray[np.float32]:
+        """The counts of this moment, float32 [n, 2 + k, WIDTH]."""
+        return self._all[places.numbers]
+
+    def add(self, places: Places, counts: Counts) -> None:
+        """Add counts, [n, WIDTH] for all that an item counts for or [n, 2 + k, WIDTH] for each."""
+        each = counts if counts.ndim == 3 else counts[:, None]
+        spread = np.broadcast_to(each, (*places.numbers.shape, WIDTH))
+        np.add.at(self._all, places.numbers[places.known], spread[places.known])
+
+    def click_rate(self, context: int, without: Counts | None = None) -> float:
         """The smoothed click rate of a context, as it would be without some of its exposures [n, WIDTH]."""
-        less = without.sum(0)
-        counts, totals = self.tables["contexts"][context] - less, self.totals - less
+        less = 0.0 if without is None else without.sum(0)
+        own, totals = (self.tables["contexts"][context] - less).tolist(), (self.totals - less).tolist()
         prior = totals[CLICKED] / totals[SHOWN]
-        return float((counts[CLICKED] + _STRENGTH * prior) / (counts[SHOWN] + _STRENGTH))
+        rate: float = (own[CLICKED] + _STRENGTH * prior) / (own[SHOWN] + _STRENGTH)
+        return rate
 
-    def rates(self, rows: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:
-        """Features of rows [n, k] of each named table, side by side: float32 [n, Σk, RATES].
 
-        log(1 + shown), click and satisfied log-odds above average, and the log of the clicks over those
-        expected of the contexts. Rates are smoothed towards the average, so that a row never seen gives
-        zeros; so does row 0.
-        """
-        counts = np.concatenate([self.tables[name][numbers] for name, numbers in rows.items()], axis=1)
-        known = np.concatenate(list(rows.values()), axis=1)[..., None] > 0
-        priors = self.totals[[CLICKED, SATISFIED]] / self.totals[SHOWN]
-        shown = counts[..., :1]
-        rates = (counts[..., [CLICKED, SATISFIED]] + _STRENGTH * priors) / (shown + _STRENGTH)
-        # A click may be counted before the exposures around it: the rate is kept inside (0, 1).
-        log_odds = logit(np.clip(rates, 1e-3, 1 - 1e-3)) - logit(priors)
-        clicked, expected = counts[..., CLICKED, None], counts[..., EXPECTED, None]
-        lift = np.log((clicked + _LIFT_STRENGTH) / (expected + _LIFT_STRENGTH))
-        features = np.concatenate([np.log1p(shown), log_odds, lift], axis=-1)
-        return np.where(known, features, 0.0).astype(np.float32)
+def rates(
+    counts: NDArray[np.float32], known: NDArray[np.bool_], totals: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Features of counts [n, k, WIDTH], those that are `known` [n, k]: float32 [n, k, RATES].
+
+    log(1 + shown), click and satisfied log-odds above average, and the log of the clicks over those
+    expected of the contexts. The average is that of `totals`, [WIDTH] or [n, WIDTH]. Rates are smoothed
+    towards it, so that a row never seen gives zeros; so does what is not known.
+    """
+    priors = (totals[..., [CLICKED, SATISFIED]] / totals[..., [SHOWN]])[..., None, :]
+    shown = counts[..., :1]
+    smooth = (counts[..., [CLICKED, SATISFIED]] + _STRENGTH * priors) / (shown + _STRENGTH)
+    # A click may be counted before the exposures around it: the rate is kept inside (0, 1).
+    log_odds = logit(np.clip(smooth, 1e-3, 1 - 1e-3)) - logit(priors)
+    clicked, expected = counts[..., CLICKED, None], counts[..., EXPECTED, None]
+    lift = np.log((clicked + _LIFT_STRENGTH) / (expected + _LIFT_STRENGTH))
+    features = np.concatenate([np.log1p(shown), log_odds, lift], axis=-1)
+    return np.where(known[..., None], features, 0.0).astype(np.float32)
 
 
 def logit(p: NDArray[np.floating]) -> NDArray[np.floating]:

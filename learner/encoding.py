@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.affinities import Affinities, Near
+from learner.agreement import match_features
 from learner.catalogue import Catalogue
-from learner.counters import Counters
-from learner.features import Standing, features
+from learner.counters import Counters, Places, rates
+from learner.features import Standing, clock, item_features, own_features, user_features
 from learner.match import matches
 from learner.query import Query
+from learner.recent import side_by_side
 from learner.rows import Vocabulary
 from learner.shortlist import MOST, shortlist
-from schemas.labels import Session
+from schemas.labels import Session, SessionItem
 from schemas.opinions import LIKED
 
 ACTIONS = ("", "click", "dwell", "like", "negative", "rating", "other")
@@ -29,6 +31,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 NO_ROWS = np.zeros(0, np.int32)
+NO_VECTOR = np.zeros(0, np.float32)
 LIKES = ("click", "like")
 """Actions that count as a like where satisfaction is not known."""
 
@@ -56,6 +59,31 @@ class Lately(NamedTuple):
     liked: NDArray[np.bool_]
 
 
+class Asked(NamedTuple):
+    """A query's ids as rows, and what the affinities of this moment say of its candidates, [n, MATCHES]."""
+
+    query: Query
+    vector: Floats
+    user: int
+    context: int
+    touched: Ints
+    rows: Ints
+    matched: Floats
+
+
+class Seen(NamedTuple):
+    """A query with all that would be another at a later moment: its rows, and the counts of its candidates.
+
+    `counts` [n, 2 + SLOTS, WIDTH] are those of `Places`, `known` [n, 2 + SLOTS] among them, `totals` [WIDTH]
+    of everything.
+    """
+
+    asked: Asked
+    known: NDArray[np.bool_]
+    counts: Floats
+    totals: NDArray[np.float64]
+
+
 class Encoder:
     """Turns ids into rows and counts into features, with the counts of this moment."""
 
@@ -74,80 +102,102 @@ class Encoder:
         self._last: tuple[tuple[Sequence[str], int, int], Ints] | None = None
         self.length = length
 
-    def encode(
-        self,
-        query: Query,
-        query_vector: Floats | None = None,
-        others: Ints = NO_ROWS,
-    ) -> Encoded:
-        """Encode one query; `others` are rows of more candidates, behind the query's own."""
-        rows = np.concatenate([self._vocabulary.items.rows(query.candidates), others])
-        return self._encode(query, rows, query_vector)
+    def places(self, context: int, rows: Ints) -> Places:
+        """Where the counts of candidates stand, by row, that are shown in one context."""
+        return self._counters.places(context, rows, self.attributes_of(rows))
+
+    def see(self, query: Query, rows: Ints, query_vector: Floats | None = None) -> Seen:
+        """Keep what a query's candidates, and others, are to be encoded with at this moment, by row."""
+        asked = self._ask(query, rows, query_vector)
+        places = self.places(asked.context, rows)
+        return Seen(asked, places.known, self._counters.at(places), self._counters.totals.copy())
+
+    def encode_seen(self, seen: Sequence[Seen]) -> list[Encoded]:
+        """Encode each query as of the moment at which it was seen."""
+        if not seen:
+            return []
+        asked = [one.asked for one in seen]
+        rows = np.concatenate([one.rows for one in asked])
+        totals = np.stack([one.totals for one in seen])
+        rated = rates(
+            np.concatenate([one.counts for one in seen]),
+            np.concatenate([one.known for one in seen]),
+            np.repeat(totals, [len(one.rows) for one in asked], axis=0),
+        )
+        own = own_features(self._catalogue, rows, self.attributes_of(rows), rated[:, 1:])
+        return self._encode(asked, rows, totals, rated[:, 0], own)
 
     def encode_many(self, queries: Sequence[Query], query_vectors: Sequence[Floats | None]) -> list[Encoded]:
         """Encode queries for scoring, as `encode` does; what they share is worked out once."""
-        rows = [self._vocabulary.items.rows(query.candidates) for query in queries]
-        standing = Standing(self._catalogue, self._counters, np.concatenate([NO_ROWS, *rows]))
-        return [
-            self._encode(*one, standing=standing) for one in zip(queries, rows, query_vectors, strict=True)
-        ]
+        if not queries:
+            return []
+        each = [self._vocabulary.items.rows(query.candidates) for query in queries]
+        asked = [self._ask(*one) for one in zip(queries, each, query_vectors, strict=True)]
+        rows = np.concatenate(each)
+        standing = Standing(self._catalogue, self._counters, rows)
+        contexts = np.repeat([one.context for one in asked], [len(own) for own in each])
+        here = self._counters.tables["contexts"][contexts, None]
+        totals = self._counters.totals
+        return self._encode(
+            asked,
+            rows,
+            np.broadcast_to(totals, (len(asked), len(totals))),
+            rates(here, contexts[:, None] > 0, totals)[:, 0],
+            standing.of(rows),
+        )
+
+    def _ask(self, query: Query, rows: Ints, query_vector: Floats | None) -> Asked:
+        if self._affinities is None:
+            touched = self._vocabulary.items.rows([item.item_id for item in self._recent(query.session)])
+            matched = np.zeros((len(rows), 0), np.float32)
+        else:
+            lately = self.lately(query.session)
+            touched, near = lately.rows, self._near(lately)
+            matched = matches(self._catalogue, self._affinities, near, touched, lately.liked, rows, query.ts)
+        return Asked(
+            query=query,
+            vector=NO_VECTOR if query_vector is None else query_vector,
+            user=self._vocabulary.users.lookup(query.user_id),
+            context=self.context(query.surface),
+            touched=touched,
+            rows=rows,
+            matched=matched,
+        )
 
     def _encode(
-        self,
-        query: Query,
-        rows: Ints,
-        query_vector: Floats | None,
-        standing: Standing | None = None,
-    ) -> Encoded:
-        index = self._vocabulary
-        recent = query.session.recent[-self.length :]
-        lately = self.lately(query.session)
-        context = self.context(query.surface)
-        return Encoded(
-            user=index.users.lookup(query.user_id),
-            context=context,
-            query=np.zeros(0, np.float32) if query_vector is None else query_vector,
-            session=lately.rows,
-            actions=np.array([_ACTION.get(item.action, _OTHER) for item in recent], np.int8),
-            satisfactions=_fifths(lately.satisfaction),
-            ages=_age_buckets(np.array([item.age_s for item in recent])),
-            rows=rows,
-            features=self._features(query, lately, context, rows, standing),
-        )
+        self, asked: Sequence[Asked], rows: Ints, totals: NDArray[np.float64], here: Floats, own: Floats
+    ) -> list[Encoded]:
+        """Encode B queries with M candidates `rows`; `here` and `own` [M] are `item_features`' arguments."""
+        items = [item for one in asked for item in self._recent(one.query.session)]
+        actions = np.array([_ACTION.get(item.action, _OTHER) for item in items], np.int8)
+        satisfaction = _satisfaction(items)
+        ages = np.array([item.age_s for item in items], np.float64)
+        lengths, counts = (np.array([len(of) for of in each]) for each in _rows(asked))
+        recent = side_by_side(np.concatenate([one.touched for one in asked]), satisfaction, ages, lengths)
+        ts, of = np.array([one.query.ts for one in asked], np.int64), np.repeat(np.arange(len(asked)), counts)
+        users = user_features([one.query.session.counters for one in asked], recent, totals)
+        parts = [
+            np.concatenate([users, clock(ts)], axis=1)[of],
+            item_features(self._catalogue, rows, ts[of], here, own),
+            match_features(self._catalogue, recent, rows, counts),
+            np.concatenate([one.matched for one in asked]),
+        ]
+        tokens = (actions, _fifths(satisfaction), _age_buckets(ages))
+        return _apart(asked, np.concatenate(parts, axis=1), tokens)
 
-    def _features(
-        self, query: Query, lately: Lately, context: int, rows: Ints, standing: Standing | None
-    ) -> Floats:
-        touched, satisfaction = lately.rows, lately.satisfaction
-        fast = features(
-            query.session,
-            satisfaction,
-            query.ts,
-            context,
-            touched,
-            rows,
-            self._catalogue,
-            self._counters,
-            standing,
-        )
-        if self._affinities is None:
-            return fast
-        near = self._near(lately)
-        matched = matches(self._catalogue, self._affinities, near, touched, lately.liked, rows, query.ts)
-        return np.concatenate([fast, matched], axis=1)
+    def _recent(self, session: Session) -> Sequence[SessionItem]:
+        return session.recent[-self.length :]
 
     def lately(self, session: Session) -> Lately:
         """The last items of a session."""
-        recent = session.recent[-self.length :]
+        recent = self._recent(session)
         liked = [
             item.action in LIKES if item.satisfaction is None else item.satisfaction >= LIKED
             for item in recent
         ]
         return Lately(
             rows=self._vocabulary.items.rows([item.item_id for item in recent]),
-            satisfaction=np.array(
-                [-1.0 if i.satisfaction is None else i.satisfaction for i in recent], np.float32
-            ),
+            satisfaction=_satisfaction(recent),
             liked=np.array(liked, np.bool_),
         )
 
@@ -194,6 +244,38 @@ class Encoder:
         """Attribute rows of items, int32 [n, SLOTS]; 0 where a slot is empty."""
         slots: Ints = self._catalogue.attributes[rows]
         return slots
+
+
+def _rows(asked: Sequence[Asked]) -> tuple[list[Ints], list[Ints]]:
+    """What each query's session touched, and its candidates."""
+    return [one.touched for one in asked], [one.rows for one in asked]
+
+
+def _apart(asked: Sequence[Asked], features: Floats, tokens: tuple[NDArray[np.int8], ...]) -> list[Encoded]:
+    """Each query's own part of features [M, F] and of the sessions' actions, satisfactions and ages."""
+    encoded, token, pair = [], 0, 0
+    for one in asked:
+        own = slice(token, token := token + len(one.touched))
+        actions, satisfactions, ages = (values[own] for values in tokens)
+        encoded.append(
+            Encoded(
+                user=one.user,
+                context=one.context,
+                query=one.vector,
+                session=one.touched,
+                actions=actions,
+                satisfactions=satisfactions,
+                ages=ages,
+                rows=one.rows,
+                features=features[pair : (pair := pair + len(one.rows))],
+            )
+        )
+    return encoded
+
+
+def _satisfaction(items: Sequence[SessionItem]) -> Floats:
+    """How items pleased, −1 where it is not known."""
+    return np.array([-1.0 if i.satisfaction is None else i.satisfaction for i in items], np.float32)
 
 
 def _fifths(satisfaction: Floats) -> NDArray[np.int8]:

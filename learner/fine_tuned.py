@@ -81,7 +81,7 @@ class FineTuned:
     def learn(self, slates: Sequence[LabeledSlate]) -> None:
         """Learn labels in the order in which they were observed."""
         for start in range(0, len(slates), BATCH):
-            taken = [self._intake.take(slate) for slate in slates[start : start + BATCH]]
+            taken = self._intake.take(slates[start : start + BATCH])
             fresh = [example for example in taken if example is not None]
             if fresh:
                 self._learn(fresh)

@@ -1,15 +1,15 @@
-"""PURE: labelled slates → examples. Encodes with the counts of the moment, and only then counts."""
+"""PURE: labelled slates → examples. Encodes with the counts of each one's moment, and only then counts it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learner.affinities import WINDOW, Engagement
 from learner.batching import Example
-from learner.counters import CLICKED, EXPECTED, SATISFIED, SHOWN, WIDTH, Counters, Counts
-from learner.encoding import Encoded
+from learner.counters import EXPECTED, SHOWN, Counters, Counts, Places
+from learner.encoding import Encoded, Seen
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger, Lessons, TrainingTarget
 from learner.negatives import Drawn
@@ -20,12 +20,24 @@ from schemas.labels import LabeledSlate
 
 _CLICK, _SATISFIED = TASKS.index("click"), TASKS.index("satisfied")
 
+AT_ONCE: Final = 256
+"""Labels encoded together: one pass of numpy costs as much for all of them as for a few."""
+
+
+class _Noted(NamedTuple):
+    """What else there is to an example than what it is encoded as."""
+
+    targets: Sequence[TrainingTarget]
+    rivals: Drawn
+    taken: int
+
 
 class Intake:
     """The one way from a label to an example: leave out what was learned before, encode, then count.
 
     A slate's own outcomes are never in the counts that its examples are encoded with: what an earlier
-    revision counted is taken out first, or a click would foretell the satisfaction that follows it.
+    revision counted is taken out first, or a click would foretell the satisfaction that follows it. What
+    a label is encoded with is kept at its turn, and many are then encoded together.
 
     `given` are the rows that have a new owner, `recounted` those of which counts changed without an example.
     """
@@ -43,32 +55,60 @@ class Intake:
         self.given: dict[str, set[int]] = {name: set() for name in Vocabulary.CHANGING}
         self.recounted: dict[str, set[int]] = {name: set() for name in Counters.NAMES}
         self._now = 0
+        self._seen: list[Seen] = []
+        self._encoded: list[Encoded] = []
 
-    def take(self, slate: LabeledSlate) -> Example | None:
-        """The example of one revision; None where nothing of it is new."""
+    def take(self, slates: Sequence[LabeledSlate]) -> list[Example | None]:
+        """The examples of revisions, in order; None where nothing of one is new."""
+        noted = [self._note(slate) for slate in slates]
+        self._encode()
+        encoded, self._encoded = iter(self._encoded), []
+        return [None if one is None else _example(next(encoded), one) for one in noted]
+
+    def _note(self, slate: LabeledSlate) -> _Noted | None:
+        """See what a revision is to be encoded with, and then count it."""
         targets = self.ledger.admit(slate)
         if not targets:
             return None
         rows = self._admit(slate, targets)
         vector = self._embed([slate.session.query])[0] if slate.session.query else None
         context = self._encoder.context(slate.surface)
-        before = _counts([target.before for target in targets])
-        after = _counts([target.after for target in targets])
-        rate = self._counters.click_rate(context, without=before)
-        for counts in (before, after):
-            counts[:, EXPECTED] = counts[:, SHOWN] * rate
-        if before.any():
-            self._count(rows, context, -before, items=-self._counted(rows, before))
+        places = self._encoder.places(context, rows)
+        after = self._recount(targets, rows, context, places)
         if not any(any(target.weights) for target in targets):  # only less trusted than it was
-            self._count(rows, context, after)
+            self._count(places, after)
             self._note_recounted(rows, context)
             return None
         query = _query(slate, targets)
         rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
-        encoded = self._encoder.encode(query, query_vector=vector, others=rivals.rows)
-        self._count(rows, context, after)
+        self._see(query, vector, np.concatenate([rows, rivals.rows]) if len(rivals.rows) else rows)
+        self._count(places, after)
         self._engage(slate, targets)
-        return _example(encoded, targets, rivals, self._now)
+        return _Noted(targets, rivals, self._now)
+
+    def _see(self, query: Query, vector: NDArray[np.float32] | None, rows: NDArray[np.int32]) -> None:
+        self._seen.append(self._encoder.see(query, rows, vector))
+        if len(self._seen) == AT_ONCE:
+            self._encode()
+
+    def _encode(self) -> None:
+        """Encode what was seen; later it may no longer be what it was."""
+        self._encoded += self._encoder.encode_seen(self._seen)
+        self._seen.clear()
+
+    def _recount(
+        self, targets: Sequence[TrainingTarget], rows: NDArray[np.int32], context: int, places: Places
+    ) -> Counts:
+        """Take out what earlier revisions counted; returns what is to be counted instead, [n, WIDTH]."""
+        before = _counts([target.before for target in targets])
+        after = _counts([target.after for target in targets])
+        told = bool(before.any())
+        rate = self._counters.click_rate(context, without=before if told else None)
+        after[:, EXPECTED] = after[:, SHOWN] * rate
+        if told:
+            before[:, EXPECTED] = before[:, SHOWN] * rate
+            self._count(places, -before, items=-self._counted(rows, before))
+        return after
 
     def _admit(self, slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> NDArray[np.int32]:
         """Give rows to the ids of a label, and forget whom they are taken from; returns the targets'."""
@@ -91,6 +131,7 @@ class Intake:
         """Forget what was known of rows that have a new owner, and note them in `given`."""
         for index, rows in self._vocabulary.drain().items():
             if len(rows):
+                self._encode()
                 self._knowledge.forget(index, rows)
                 self.given[index].update(rows.tolist())
 
@@ -130,16 +171,14 @@ class Intake:
                     ),
                 )
 
-    def _count(
-        self, rows: NDArray[np.int32], context: int, counts: Counts, items: Counts | None = None
-    ) -> None:
+    def _count(self, places: Places, counts: Counts, items: Counts | None = None) -> None:
         """Add counts [n, WIDTH] of shown items wherever they count; to the items' own, maybe others."""
-        counters = self._counters
-        counters.add("items", rows, counts if items is None else items)
-        slots = self._encoder.attributes_of(rows)
-        counters.add("attributes", slots.ravel(), np.repeat(counts, slots.shape[1], axis=0))
-        counters.add("contexts", np.full(len(counts), context, np.int32), counts)
-        counters.totals += counts.sum(0)
+        each = counts
+        if items is not None:
+            each = np.repeat(counts[:, None], places.known.shape[1], axis=1)
+            each[:, 1] = items
+        self._counters.add(places, each)
+        self._counters.totals += counts.sum(0)
 
 
 NOBODY = Drawn(np.zeros(0, np.int32), np.zeros(0, np.float32))
@@ -149,8 +188,9 @@ def _is_choice(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> bool:
     return is_ranking(slate) and bool(targets[0].targets[_CLICK] * targets[0].weights[_CLICK])
 
 
-def _example(encoded: Encoded, targets: Sequence[TrainingTarget], rivals: Drawn, taken: int) -> Example:
+def _example(encoded: Encoded, noted: _Noted) -> Example:
     """What there is to learn: rivals have no weight of their own, a log-probability instead."""
+    targets, rivals, taken = noted
 
     def padded(values: Sequence[object], dtype: type) -> NDArray[Any]:
         own: NDArray[Any] = np.array(values, dtype)
@@ -179,12 +219,11 @@ def _query(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> Query:
 
 
 def _counts(lessons: Sequence[Lessons]) -> Counts:
-    """Exposures, clicks and satisfaction that are known and trusted, float32 [n, WIDTH]."""
-    targets = np.array([lesson.targets for lesson in lessons], np.float32)
-    trust = np.array([[lesson.trust] for lesson in lessons], np.float32)
-    known = trust * (np.array([lesson.weights for lesson in lessons], np.float32) > 0)
-    counts = np.zeros((len(lessons), WIDTH), np.float32)
-    counts[:, SHOWN] = known[:, _CLICK]
-    counts[:, CLICKED] = (targets * known)[:, _CLICK]
-    counts[:, SATISFIED] = (targets * known)[:, _SATISFIED]
-    return counts
+    """Exposures, clicks and satisfaction that are known and trusted, [n, WIDTH]; nothing expected yet."""
+    return np.array([_counted(lesson) for lesson in lessons], np.float32)
+
+
+def _counted(lesson: Lessons) -> tuple[float, float, float, float]:
+    shown = lesson.trust * (lesson.weights[_CLICK] > 0)
+    judged = lesson.trust * (lesson.weights[_SATISFIED] > 0)
+    return shown, lesson.targets[_CLICK] * shown, lesson.targets[_SATISFIED] * judged, 0.0

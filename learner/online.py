@@ -121,7 +121,7 @@ class OnlineLearner:
         """One step on what is new in these labels, together with as much from replay memory."""
         self._consolidate()
         new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
-        taken = [self._intake.take(slate) for slate in slates]
+        taken = self._intake.take(slates)
         self._give_rows()
         self._publish_recounted()
         held = map(self._hold_back, slates, taken)

@@ -53,8 +53,7 @@ class Retrained:
 
     def learn(self, slates: Sequence[LabeledSlate]) -> None:
         """Keep the examples for the next training; they are encoded once, as they come."""
-        taken = (self._intake.take(slate) for slate in slates)
-        self._new += (example for example in taken if example is not None)
+        self._new += (example for example in self._intake.take(slates) if example is not None)
 
     def publish(self) -> None:
         """Train, and serve what came of it."""

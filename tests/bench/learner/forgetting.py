@@ -47,7 +47,7 @@ class PlainFineTuning:
 
     def learn(self, labels: Sequence[LabeledSlate]) -> None:
         """One step."""
-        taken = [self._intake.take(label) for label in labels]
+        taken = self._intake.take(labels)
         self.ranker.zero_grad(set_to_none=True)
         loss, weight = example_loss(
             self.ranker, self.knowledge, [one for one in taken if one is not None], "cpu"

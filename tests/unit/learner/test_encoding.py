@@ -4,6 +4,7 @@ import numpy as np
 
 from learner.catalogue import Keys
 from learner.counters import WIDTH
+from learner.encoding import Encoded
 from learner.knowledge import Knowledge
 from learner.query import Query
 from learner.ranker import RankerSettings
@@ -31,9 +32,8 @@ def knowledge() -> Knowledge:
     known = Knowledge(SHAPE, keys, lambda texts: np.zeros((len(texts), 4), np.float32))
     known.catalogue.put(ITEMS)
     rng = np.random.default_rng(0)
-    for name in known.counters.NAMES:
-        rows = np.arange(1, 8, dtype=np.int32)
-        known.counters.add(name, rows, rng.integers(1, 9, (7, WIDTH)).astype(np.float32))
+    for table in known.counters.tables.values():
+        table[1:8] = rng.integers(1, 9, (7, WIDTH))
     return known
 
 
@@ -52,12 +52,18 @@ def query(user: int, candidates: list[str]) -> Query:
 
 
 def test_candidates_are_encoded_together_as_one_by_one() -> None:
-    encoder = knowledge().encoder
+    known = knowledge()
+    encoder = known.encoder
+
+    def seen(asked: Query) -> Encoded:
+        (encoded,) = encoder.encode_seen([encoder.see(asked, known.vocabulary.items.rows(asked.candidates))])
+        return encoded
+
     everything = [item.item_id for item in ITEMS] + ["unknown"]
     queries = [query(user, everything[user:]) for user in range(4)]
     for asked, many in zip(queries, encoder.encode_many(queries, [None] * 4), strict=True):
-        np.testing.assert_array_equal(many.features, encoder.encode(asked).features)
-        alone = [encoder.encode(query(int(asked.user_id[1:]), [one])) for one in asked.candidates]
+        np.testing.assert_allclose(many.features, seen(asked).features, rtol=1e-6, atol=1e-6)
+        alone = [seen(query(int(asked.user_id[1:]), [one])) for one in asked.candidates]
         np.testing.assert_allclose(
             many.features, np.concatenate([one.features for one in alone]), rtol=1e-6, atol=1e-6
         )
@@ -65,4 +71,5 @@ def test_candidates_are_encoded_together_as_one_by_one() -> None:
 
 
 def test_nothing_to_encode() -> None:
-    assert knowledge().encoder.encode_many([], []) == []
+    encoder = knowledge().encoder
+    assert encoder.encode_many([], []) == encoder.encode_seen([]) == []

@@ -49,7 +49,7 @@ def final(request: str) -> LabeledSlate:
 
 
 def taken(taker: Intake, slate: LabeledSlate) -> Example:
-    example = taker.take(slate)
+    (example,) = taker.take([slate])
     assert example is not None
     return example
 
@@ -82,7 +82,7 @@ def test_what_is_taken_back_is_nearly_as_if_it_had_never_been_counted() -> None:
     taken(told, clicked("r"))
     taken(told, final("r"))
     doubted = Outcome(item_id="a", position=0, clicked=True, trust=0.0, final=True)
-    assert told.take(label("r", 5, doubted)) is None
+    assert told.take([label("r", 5, doubted)]) == [None]
     row = told._vocabulary.items.lookup("a")
     assert row in told.recounted["items"] and told.recounted["attributes"] and told.recounted["contexts"]
     taken(untold, label("r", 2, outcome("b", clicked=False)))

@@ -135,7 +135,7 @@ def test_a_choice_is_learned_against_what_the_user_has_not_engaged_with() -> Non
     online = learner()
     intake = Intake(online.knowledge, Ledger(100), np.random.default_rng(0))
     slates = list(ratings(40, seed=2))
-    examples = [(slate, intake.take(slate)) for slate in slates]
+    examples = list(zip(slates, intake.take(slates), strict=True))
     rows = online.knowledge.vocabulary.items
     engaged: dict[str, set[int]] = {}
     for slate, example in examples:

@@ -54,7 +54,7 @@ def test_a_base_keeps_its_rating_head(tmp_path: Path) -> None:
         Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=[f"i{n}" for n in range(30)])
         for s in labels(3, seed=9)
     ]
-    encoded = [knowledge.encoder.encode(query) for query in asked]
+    encoded = knowledge.encoder.encode_many(asked, [None] * len(asked))
     stars = head.stars(ranker, knowledge.catalogue, encoded).reshape(3, 30)
     assert stars.min() >= NOT_LIKED and stars.max() <= LIKED
     for query, row in zip(asked, stars, strict=True):
