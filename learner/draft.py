@@ -1,5 +1,6 @@
 """PURE: what learning gives: a summary of each step, and weights that are ready to be published."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +18,27 @@ class Learned:
     drifted: bool = False
 
 
+class Name:
+    """A version that is worked out when it is first asked for; what it is worked out from is then let go.
+
+    >>> name = Name(lambda: "a")
+    >>> name(), name()
+    ('a', 'a')
+    """
+
+    def __init__(self, work_out: Callable[[], str]) -> None:
+        self._known: Callable[[], str] = work_out
+
+    def __call__(self) -> str:
+        """The version; safe to ask from two threads, which then may both work it out."""
+        name = self._known()
+        self._known = lambda: name
+        return name
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draft:
-    """The scoring weights of a moment, to be published. `before` is the draft they go on from, if not full.
+    """The scoring weights of a moment, to be published. `before` names those they go on from, if not full.
 
     `learned` examples had the mean `metrics["loss"]`; that of earlier checkpoints is about `usual_loss`.
     `payload` and `version` are made when they are first asked for: that can be on another thread.
@@ -27,7 +46,7 @@ class Draft:
 
     weights: Copy
     folded: str | None = None
-    before: "Draft | None" = None
+    before: Name | None = None
     base: str
     examples_seen: int
     metrics: dict[str, float]
@@ -49,12 +68,17 @@ class Draft:
         """How many triplets live in each adapted layer."""
         return self.weights.ranks()
 
+    @cached_property
+    def name(self) -> Name:
+        """These weights' version, for the draft that goes on from them: it must not keep them all."""
+        return Name(lambda: version_of(self.sha256))
+
     @property
     def version(self) -> str:
         """The name of these weights."""
-        return version_of(self.sha256)
+        return self.name()
 
     @property
     def parent(self) -> str | None:
         """The version that must be served before; None for a full one."""
-        return None if self.before is None else self.before.version
+        return None if self.before is None else self.before()

@@ -202,7 +202,7 @@ class OnlineLearner:
         loss = _mean(self._losses)
         draft = Draft(
             weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full), full),
-            before=None if full else self._draft,
+            before=None if full or self._draft is None else self._draft.name,
             base=self._base.hash,
             folded=self._lineage.folded,
             examples_seen=self.examples_seen,

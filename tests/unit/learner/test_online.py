@@ -1,5 +1,7 @@
 """The online learner on a tiny planted log: it repeats, resumes, and scorers follow it."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import msgspec
@@ -96,6 +98,18 @@ def test_a_scorer_follows_a_chain_of_deltas() -> None:
     assert [full for full, _ in sizes].count(True) == 2
     for served, own in zip(scorer.score(QUERIES), arm.score(QUERIES), strict=True):
         np.testing.assert_allclose(served, own, atol=2e-3)  # rows travel in half precision
+
+
+def test_a_draft_does_not_keep_those_before_it() -> None:
+    online, drafts = learner(), []
+    for batch in batches(3, seed=5):
+        online.learn(batch)
+        draft = online.checkpoint()
+        assert draft.version  # asked for, as whoever publishes does
+        drafts.append(weakref.ref(draft))
+    del draft
+    gc.collect()
+    assert [kept() is not None for kept in drafts] == [False, False, True]
 
 
 def test_the_base_stays_what_it_was_while_the_stream_is_learned() -> None:
