@@ -143,7 +143,7 @@ def test_learning_lowers_the_loss_after_every_user_changed_their_mind() -> None:
         losses = [online.learn(stream[start : start + 16]).loss for start in range(0, len(stream), 16)]
         return float(np.mean(losses[-20:]))
 
-    unmoved = learner(settings=replace(SETTINGS, step=0.0, row_step=0.0))
+    unmoved = learner(settings=replace(SETTINGS, step=0.0, dense_step=0.0, row_step=0.0))
     moved = learner(settings=replace(SETTINGS, row_step=0.015))
     assert late_loss(moved) < 0.99 * late_loss(unmoved)
 
