@@ -22,7 +22,7 @@ class UpdateSettings:
     rank: int = setting(6, "rank of each adapted layer at birth, and after a drift")
     mean_rank: int = setting(4, "mean rank of the layers once the budget has come down")
     step: float = setting(1e-4, "step size of the adapter at 64 slates an update; fewer: by their root less")
-    dense_step: float = setting(3e-4, "step size of the small layers, which move in full; fewer slates: as above")
+    dense_step: float = setting(3e-4, "step size of the small layers, which move in full; fewer: likewise")
     row_step: float = setting(0.005, "step size of the rows of ids")
     replay: float = setting(0.5, "slates replayed for each new one")
     replay_memory: int = setting(4_096, "slates kept to be replayed")
