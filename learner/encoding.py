@@ -128,7 +128,7 @@ class Encoder:
         return self._encode(asked, rows, totals, rated[:, 0], own)
 
     def encode_many(self, queries: Sequence[Query], query_vectors: Sequence[Floats | None]) -> list[Encoded]:
-        """Encode queries for scoring, as `encode` does; what they share is worked out once."""
+        """Encode queries for scoring, at this moment; what they share is worked out once."""
         if not queries:
             return []
         each = [self._vocabulary.items.rows(query.candidates) for query in queries]

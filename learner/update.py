@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from learner.adapter import (
     DenseLinear,
@@ -85,11 +86,7 @@ class Updater:
         kind = torch.device(device).type
         # Weights, moments and sums stay in full precision; products of a GPU do not.
         self._precision = torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
-        self._rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
-        skip = {id(parameter) for parameter in self._rows}
-        full = [layer.delta for layer in adapted_layers(ranker).values() if isinstance(layer, DenseLinear)]
-        skip |= {id(parameter) for parameter in full}
-        low = [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip]
+        self._rows, low, full = _moving(ranker)
         self._dense = [*low, *full]
         self._adam = torch.optim.AdamW(
             [{"params": low}, {"params": full}], betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -267,6 +264,14 @@ class Updater:
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"adam": self._adam, "adagrad": self._adagrad}
+
+
+def _moving(ranker: Ranker) -> tuple[list[Parameter], list[Parameter], list[Parameter]]:
+    """What moves: the rows of tables, what moves by low rank, and what moves in full."""
+    rows = [parameter for name, parameter in ranker.named_parameters() if name.endswith(".a")]
+    full = [layer.delta for layer in adapted_layers(ranker).values() if isinstance(layer, DenseLinear)]
+    skip = {id(parameter) for parameter in (*rows, *full)}
+    return rows, [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip], full
 
 
 def _load_moments(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
