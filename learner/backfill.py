@@ -96,13 +96,7 @@ def train_base(
     examples, ratings = _examples(knowledge, slates, settings.seed)
     if not examples:
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
-    torch.manual_seed(settings.seed)
-    ranker = Ranker(model)
-    if backbone is not None and isinstance(ranker.session, SessionEncoder):
-        backbone.settle(ranker.session.transformer)
-    _fit_feature_norm(ranker, examples)
-    _fit_intercept(ranker, examples)
-    ranker.to(device)
+    ranker = _born(model, examples, settings.seed, backbone).to(device)
     fit = _Fit(ranker, knowledge, settings, device, progress)
     cut = len(examples) - int(len(examples) * settings.holdout)
     held_out_loss = fit.run(examples[:cut], examples[cut:])
@@ -115,6 +109,19 @@ def train_base(
         held_out_loss=held_out_loss,
         ratings=errors,
     )
+
+
+def _born(
+    model: RankerSettings, examples: Sequence[Example], seed: int, backbone: Pretrained | None
+) -> Ranker:
+    """A ranker before its first step: it knows how features and outcomes of these examples are spread."""
+    torch.manual_seed(seed)
+    ranker = Ranker(model)
+    if backbone is not None and isinstance(ranker.session, SessionEncoder):
+        backbone.settle(ranker.session.transformer)
+    _fit_feature_norm(ranker, examples)
+    _fit_intercept(ranker, examples)
+    return ranker
 
 
 def continued(

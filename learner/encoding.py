@@ -172,7 +172,7 @@ class Encoder:
         actions = np.array([_ACTION.get(item.action, _OTHER) for item in items], np.int8)
         satisfaction = _satisfaction(items)
         ages = np.array([item.age_s for item in items], np.float64)
-        lengths, counts = (np.array([len(of) for of in each]) for each in _rows(asked))
+        lengths, counts = (np.array([len(of) for of in each]) for each in _touched_and_asked(asked))
         recent = side_by_side(np.concatenate([one.touched for one in asked]), satisfaction, ages, lengths)
         ts, of = np.array([one.query.ts for one in asked], np.int64), np.repeat(np.arange(len(asked)), counts)
         users = user_features([one.query.session.counters for one in asked], recent, totals)
@@ -246,7 +246,7 @@ class Encoder:
         return slots
 
 
-def _rows(asked: Sequence[Asked]) -> tuple[list[Ints], list[Ints]]:
+def _touched_and_asked(asked: Sequence[Asked]) -> tuple[list[Ints], list[Ints]]:
     """What each query's session touched, and its candidates."""
     return [one.touched for one in asked], [one.rows for one in asked]
 
