@@ -49,7 +49,7 @@ class Base:
         tensors |= {_RANKING + name: torch.from_numpy(values) for name, values in self.ranking.items()}
         tensors |= {_RATINGS + name: torch.from_numpy(values) for name, values in self.ratings.items()}
         described = {
-            "settings": asdict(self.settings),
+            "settings": _described(self.settings),
             "text_encoder": self.text_encoder,
             "keys": asdict(self.keys),
             "ids": {name: list(ids) for name, ids in self.ids.items()},
@@ -156,6 +156,12 @@ def parse_base(payload: bytes) -> Base:
         ranking=ranking,
         ratings=ratings,
     )
+
+
+def _described(settings: RankerSettings) -> dict[str, Any]:
+    """All settings, but text blocks only where there are any: a base without keeps the hash that it had."""
+    every = asdict(settings)
+    return every if settings.text_blocks else {key: x for key, x in every.items() if key != "text_blocks"}
 
 
 def _keys(described: Mapping[str, Sequence[str]]) -> Keys:

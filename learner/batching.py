@@ -11,6 +11,7 @@ from torch import Tensor
 from learner.catalogue import Catalogue
 from learner.encoding import Encoded
 from learner.rows import Vocabulary
+from learner.token_states import padded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,14 +39,14 @@ class Batch:
     """
 
     item_rows: Tensor  # [U] int64
-    item_text: Tensor  # [U, text width]
+    item_text: Tensor  # [U, text width], or token states [U, t, text width]
     item_attributes: Tensor  # [U, SLOTS] int64
     session: Tensor  # [B, l] int64
     actions: Tensor  # [B, l] int64
     satisfactions: Tensor  # [B, l] int64
     ages: Tensor  # [B, l] int64
     lengths: Tensor  # [B] int64
-    query: Tensor  # [B, text width]; zero where nothing was searched for
+    query: Tensor  # [B, text width], or token states [B, t, text width]; zero where nothing was searched for
     users: Tensor  # [B] int64
     contexts: Tensor  # [B] int64
     pair_slate: Tensor  # [M] int64
@@ -72,8 +73,16 @@ def still_true(example: Example, vocabulary: Vocabulary) -> Example:
     return replace(example, encoded=kept, weights=np.where(gone[:, None], 0, example.weights))
 
 
-def collate(encoded: Sequence[Encoded], catalogue: Catalogue, device: torch.device | str = "cpu") -> Batch:
-    """Pad and stack encoded queries; each distinct item is carried once."""
+def collate(
+    encoded: Sequence[Encoded],
+    catalogue: Catalogue,
+    device: torch.device | str = "cpu",
+    with_text: bool = True,
+) -> Batch:
+    """Pad and stack encoded queries; each distinct item is carried once.
+
+    The items' text is of no use to a ranker that is given their vectors.
+    """
     lengths = np.array([len(one.session) for one in encoded])
     counts = np.array([len(one.rows) for one in encoded])
     flat = np.concatenate([*(one.session for one in encoded), *(one.rows for one in encoded)])
@@ -91,14 +100,14 @@ def collate(encoded: Sequence[Encoded], catalogue: Catalogue, device: torch.devi
 
     return Batch(
         item_rows=move(item_rows),
-        item_text=move(catalogue.text[item_rows], torch.float32),
+        item_text=move(catalogue.told(item_rows if with_text else item_rows[:0]), torch.float32),
         item_attributes=move(catalogue.attributes[item_rows]),
         session=padded(inverse[:tokens]),
         actions=padded(np.concatenate([one.actions for one in encoded])),
         satisfactions=padded(np.concatenate([one.satisfactions for one in encoded])),
         ages=padded(np.concatenate([one.ages for one in encoded])),
         lengths=move(lengths),
-        query=move(_queries(encoded, catalogue.text.shape[1]), torch.float32),
+        query=move(_queries(encoded, catalogue), torch.float32),
         users=move(np.array([one.user for one in encoded])),
         contexts=move(np.array([one.context for one in encoded])),
         pair_slate=move(np.repeat(np.arange(len(encoded)), counts)),
@@ -107,12 +116,13 @@ def collate(encoded: Sequence[Encoded], catalogue: Catalogue, device: torch.devi
     )
 
 
-def _queries(encoded: Sequence[Encoded], width: int) -> NDArray[np.float32]:
-    out = np.zeros((len(encoded), width), np.float32)
-    for row, one in zip(out, encoded, strict=True):
-        if len(one.query):
-            row[:] = one.query
-    return out
+def _queries(encoded: Sequence[Encoded], catalogue: Catalogue) -> NDArray[np.float32]:
+    width = catalogue.text.shape[1]
+    states = padded([one.query for one in encoded], width)
+    if catalogue.states is not None:
+        return states
+    # A vector is one state; where nobody searched there is none.
+    return states[:, 0] if states.shape[1] else np.zeros((len(encoded), width), np.float32)
 
 
 def forget(batch: Batch, share: float, generator: torch.Generator) -> Batch:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learner.rows import Vocabulary
+from learner.token_states import Tokens, TokenStates
 from schemas.events import Item
 from schemas.record import Scalar
 
@@ -35,15 +36,19 @@ class Catalogue:
     """Items by row: text vectors [n, width], attribute rows [n, SLOTS], numbers [n, NUMBER_SLOTS], and so on.
 
     The first TAG_SLOTS attribute slots hold tags, the others the values of `keys.names`. A number that an
-    item does not have is 0. Row 0, the unknown item, has no text and no attributes.
+    item does not have is 0. Row 0, the unknown item, has no text and no attributes. `states` are kept beside
+    the text vectors where `tokens` reads them.
     """
 
-    def __init__(self, vocabulary: Vocabulary, keys: Keys, width: int, embed: Embed) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, keys: Keys, width: int, embed: Embed, tokens: Tokens | None = None
+    ) -> None:
         self._vocabulary = vocabulary
-        self._embed = embed
+        self._embed, self._tokens = embed, tokens
         self.keys = keys
         capacity = vocabulary.items.capacity
         self.text = np.zeros((capacity, width), np.float32)
+        self.states = None if tokens is None else TokenStates(capacity, width)
         self.attributes = np.zeros((capacity, SLOTS), np.int32)
         self.numbers = np.zeros((capacity, NUMBER_SLOTS), np.float32)
         self.log_duration = np.zeros(capacity, np.float32)
@@ -53,11 +58,20 @@ class Catalogue:
     def put(self, items: Sequence[Item]) -> NDArray[np.int32]:
         """Add or replace items; returns their rows, int32 [n]. Items beyond the capacity stay unknown."""
         rows = self._vocabulary.items.rows([item.item_id for item in items], admit=True)
-        vectors = self._embed([verbalise(item) for item in items])
-        for row, item, vector in zip(rows, items, vectors, strict=True):
+        texts = [verbalise(item) for item in items]
+        for row, item, vector in zip(rows, items, self._embed(texts), strict=True):
             if row:
                 self._put_one(int(row), item, vector)
+        if self.states is not None and self._tokens is not None:
+            for row, states in zip(rows.tolist(), self._tokens(texts), strict=True):
+                if row:
+                    self.states.put(row, states)
         return rows
+
+    def told(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """What the item tower reads of rows: text vectors [n, width], or token states [n, l, width]."""
+        told: NDArray[np.float32] = self.text[rows] if self.states is None else self.states.at(rows)
+        return told
 
     def _put_one(self, row: int, item: Item, vector: NDArray[np.float32]) -> None:
         self.text[row] = vector
@@ -97,6 +111,8 @@ class Catalogue:
         gone = rows[~self.known[rows]]
         for array in self._arrays():
             array[gone] = 0
+        if self.states is not None:
+            self.states.clear(gone)
 
     def renumber(self, ids: Sequence[str], rows: NDArray[np.integer]) -> None:
         """Put what stands in `rows` where these ids have their rows now; nothing else stays."""
@@ -106,6 +122,8 @@ class Catalogue:
         own = self._vocabulary.items.rows(ids, admit=True)
         for array, values in zip(self._arrays(), kept, strict=True):
             array[own[own > 0]] = values[own > 0]
+        if self.states is not None:
+            self.states.move(rows, own)
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return self.text, self.attributes, self.numbers, self.log_duration, self.created_ts, self.known

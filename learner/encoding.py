@@ -42,7 +42,7 @@ class Encoded:
 
     user: int
     context: int
-    query: Floats  # [text width], or [0] where nothing was searched for
+    query: Floats  # [text width], or [l · text width] of l token states; [0] where nothing was searched for
     session: Ints  # [l] item rows
     actions: NDArray[np.int8]  # [l]
     satisfactions: NDArray[np.int8]  # [l]

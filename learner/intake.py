@@ -48,7 +48,6 @@ class Intake:
         self._vocabulary = knowledge.vocabulary
         self._encoder = knowledge.encoder
         self._counters = knowledge.counters
-        self._embed = knowledge.embed
         self._ranking = knowledge.ranking
         self._rng = rng
         self.ledger = ledger
@@ -71,7 +70,7 @@ class Intake:
         if not targets:
             return None
         rows = self._admit(slate, targets)
-        vector = self._embed([slate.session.query])[0] if slate.session.query else None
+        vector = self._knowledge.read(slate.session.query)
         context = self._encoder.context(slate.surface)
         places = self._encoder.places(context, rows)
         after = self._recount(targets, rows, context, places)

@@ -13,6 +13,7 @@ from learner.encoding import Encoder
 from learner.ranker import RankerSettings
 from learner.ranking import Ranking
 from learner.rows import Vocabulary
+from learner.token_states import token_reader
 
 
 class Knowledge:
@@ -28,14 +29,21 @@ class Knowledge:
         ranking: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.vocabulary = Vocabulary(settings.capacities(), ids or {})
-        self.catalogue = Catalogue(self.vocabulary, keys, settings.text_width, embed)
+        self._tokens = token_reader(embed, settings.text_blocks)
+        self.catalogue = Catalogue(self.vocabulary, keys, settings.text_width, embed, self._tokens)
         self.counters = Counters(self.vocabulary)
         self.counters.load(counts or {})
         self.ranking = Ranking(settings.items) if settings.ranking else None
         if self.ranking is not None and ranking:
             self.ranking.restore(ranking)
         self.encoder = self._encoder(settings.length)
-        self.embed = embed
+        self._embed = embed
+
+    def read(self, text: str | None) -> NDArray[np.float32] | None:
+        """What a search is to the ranker: its vector [width], or token states [l · width]; None of none."""
+        if not text:
+            return None
+        return (self._embed if self._tokens is None else self._tokens)([text])[0]
 
     def with_own_counts(self) -> "Knowledge":
         """The same rows and catalogue, shared, with a copy of the counts and of what goes together."""

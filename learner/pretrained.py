@@ -1,6 +1,6 @@
-"""SHELL: a session encoder from any Hugging Face model, by hub id or directory: its shape and its weights.
+"""SHELL: Hugging Face models, by hub id or directory: one that reads sessions, or the last blocks of texts'.
 
-The base that is trained with it keeps both, so that nobody else needs the directory or the hub.
+The base that is trained with it keeps shape and weights, so that nobody else needs the directory or the hub.
 """
 
 import json
@@ -42,6 +42,35 @@ def load_backbone(name: str, tokens: int) -> Pretrained:
         model = AutoModel.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise BaseError(f"backbone {name}: expected a Hugging Face model, cannot read it: {error}") from error
+    return _described(model, config)
+
+
+def load_text_blocks(name: str, blocks: int) -> Pretrained:
+    """Read the last blocks of a text encoder that is at hand.
+
+    What it does before them, its embeddings among it, is left out: token states come in their place.
+
+    Raises:
+        BaseError: it does not have so many.
+    """
+    config = AutoConfig.from_pretrained(name)
+    layers = config.num_hidden_layers
+    if config.is_encoder_decoder or blocks > layers:
+        raise BaseError(f"text encoder {name}: expected one stack of {blocks} blocks or more, got {layers}")
+    model = AutoModel.from_pretrained(name, dtype=torch.float32)
+    for parent in list(model.modules()):
+        for child_name, child in list(parent.named_children()):
+            if isinstance(child, nn.ModuleList) and len(child) == layers:
+                setattr(parent, child_name, child[-blocks:])
+    config.num_hidden_layers = blocks
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[-blocks:]
+    last = _described(model, config)
+    weights = {key: tensor for key, tensor in last.weights.items() if not key.startswith("embeddings.")}
+    return Pretrained(config=last.config, weights=weights)
+
+
+def _described(model: Any, config: Any) -> Pretrained:
     described = config.to_dict() | {"vocab_size": 1 + (config.pad_token_id or 0), "dtype": "float32"}
     text = json.dumps(described, sort_keys=True)
     return Pretrained(config=text, weights=_weights(model, described_backbone(text)[0]))

@@ -14,6 +14,7 @@ from learner.fading import FadingSession
 from learner.features import FEATURES
 from learner.match import MATCHES
 from learner.query import TASKS
+from learner.text_blocks import TextBlocks
 
 MAX_POSITIONS = 64
 
@@ -29,6 +30,7 @@ class RankerSettings:
     `backbone` is the configuration, as JSON, of a Hugging Face model that reads them instead.
     `ranking` says whether it chooses from a whole catalogue, as where a log names no slates: then it sees
     what goes together (`learner.match`). Base training sets it by its log.
+    `text_blocks` is the configuration, as JSON, of the text encoder's last blocks where these are adapted.
     """
 
     width: int = 64
@@ -43,6 +45,7 @@ class RankerSettings:
     contexts: int = 1_024
     ranking: bool = False
     backbone: str = ""
+    text_blocks: str = ""
 
     @property
     def tokens(self) -> int:
@@ -60,10 +63,14 @@ class RankerSettings:
 
 
 class ItemTower(nn.Module):
-    """v = LN(W_t t + Σ E_a[attribute] + e[item]); the id row is zero at birth: a cold item is its content."""
+    """v = LN(W_t t + Σ E_a[attribute] + e[item]); the id row is zero at birth: a cold item is its content.
+
+    t is the text vector, or what the adapted blocks make of token states.
+    """
 
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
+        self.blocks = TextBlocks(settings.text_blocks) if settings.text_blocks else nn.Identity()
         self.text = nn.Linear(settings.text_width, settings.width, bias=False)
         self.ids = _zero_embedding(settings.items, settings.width)
         self.attributes = _zero_embedding(settings.attributes, settings.width)
@@ -73,9 +80,14 @@ class ItemTower(nn.Module):
         self.norm = nn.LayerNorm(settings.width)
 
     def forward(self, rows: Tensor, text: Tensor, attributes: Tensor) -> Tensor:
-        """Rows [U], text [U, text width], attribute rows [U, SLOTS] → v [U, d]."""
-        v: Tensor = self.norm(self.text(text) + self.attributes(attributes).sum(1) + self.ids(rows))
+        """Rows [U], text as a batch carries it, attribute rows [U, SLOTS] → v [U, d]."""
+        v: Tensor = self.norm(self.read(text) + self.attributes(attributes).sum(1) + self.ids(rows))
         return v
+
+    def read(self, text: Tensor) -> Tensor:
+        """W_t t of texts as a batch carries them, [n, d]; zero of none."""
+        projected: Tensor = self.text(self.blocks(text))
+        return projected
 
 
 class SessionEncoder(nn.Module):
@@ -227,7 +239,7 @@ class Ranker(nn.Module):
     def states(self, batch: Batch, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """User states [B, d] and item vectors [U, d]: what the heads go by."""
         v = self.items(batch) if items is None else items
-        query = self.tower.text(batch.query)
+        query = self.tower.read(batch.query)
         return self.session(v[batch.session], batch, query) + self.users(batch.users), v
 
     def position_bias(self, positions: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learner import checkpoint
 from learner.archive import Whole, republished
@@ -89,7 +90,18 @@ def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str
 
 def _no_text(base: Base) -> Embed:
     """Stands in for a text encoder where no text is asked for."""
-    return lambda texts: np.zeros((len(texts), base.settings.text_width), np.float32)
+    return _NoText(base.settings.text_width)
+
+
+class _NoText:
+    def __init__(self, width: int) -> None:
+        self._width = width
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.zeros((len(texts), self._width), np.float32)
+
+    def states(self, texts: Sequence[str], blocks: int) -> list[NDArray[np.float32]]:  # noqa: ARG002
+        return [np.zeros(0, np.float32)] * len(texts)
 
 
 def _now_ms() -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learner import checkpoint
 from learner.base import Base
@@ -15,6 +14,7 @@ from learner.batching import collate
 from learner.catalogue import Embed
 from learner.consolidation import consolidate
 from learner.encoding import Encoded
+from learner.item_vectors import ItemVectors
 from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
@@ -30,13 +30,13 @@ _PAIRS = 65_536
 
 @dataclass(frozen=True, eq=False)
 class _Version:
-    """Everything one checkpoint scores with. `items` [rows, d] are its item vectors, computed once."""
+    """Everything one checkpoint scores with."""
 
     name: str | None
     ranker: Ranker
     knowledge: Knowledge
     numbering: Numbering
-    items: Tensor
+    items: ItemVectors
 
 
 class Scorer:
@@ -53,7 +53,7 @@ class Scorer:
         ranker = base.ranker().to(device)
         self._knowledge.vocabulary.turn_over(1, self._knowledge.catalogue.known)
         numbering = base_numbering(self._knowledge, base.ids)
-        items = _item_vectors(ranker, self._knowledge, device)
+        items = ItemVectors(ranker, self._knowledge, device)
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
         self._root = self._frozen  # the present lineage's base; `frozen` stays what it was
         self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
@@ -83,9 +83,7 @@ class Scorer:
         """Add or replace items; they can be scored at once, by every version."""
         rows = torch.from_numpy(self._knowledge.catalogue.put(items).astype(np.int64))
         for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
-            version.items[rows.to(self._device)] = _vectors_of(
-                version.ranker, version.knowledge, rows, self._device
-            )
+            version.items.renew(rows)
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the candidates."""
@@ -109,7 +107,7 @@ class Scorer:
         knowledge = parent.knowledge.with_own_counts()
         numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
         self._renew_vectors()
-        items = _item_vectors(ranker, knowledge, self._device)
+        items = ItemVectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
         if manifest.parent is None:
             self._full = manifest.version, payload
@@ -119,9 +117,7 @@ class Scorer:
         turnover = self._knowledge.vocabulary.turnovers()["items"]
         rows = torch.from_numpy(np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0)))
         for version in (self._frozen, self._root):
-            version.items[rows.to(self._device)] = _vectors_of(
-                version.ranker, version.knowledge, rows, self._device
-            )
+            version.items.renew(rows)
 
     def _follow(self, manifest: Manifest) -> None:
         """Fold the version that the manifest names into the base, and stand on what comes of it.
@@ -145,9 +141,8 @@ class Scorer:
         knowledge.counters.load_rows(base.counts, numbering)
         ranker = base.ranker(numbering).to(self._device)
         self._base = base
-        self._root = _Version(
-            None, ranker, knowledge, numbering, _item_vectors(ranker, knowledge, self._device)
-        )
+        items = ItemVectors(ranker, knowledge, self._device)
+        self._root = _Version(None, ranker, knowledge, numbering, items)
 
     def _parent(self, manifest: Manifest, rank: int) -> _Version:
         if manifest.parent is None:
@@ -179,21 +174,20 @@ def score(
     knowledge: Knowledge,
     queries: Sequence[Query],
     device: torch.device | str,
-    items: Tensor | None = None,
+    items: ItemVectors | None = None,
 ) -> list[NDArray[np.float32]]:
     """Probabilities of every task by a ranker as it is, one array [n candidates, K] a query.
 
-    `items` [rows, d] are vectors of every item row, where they are known already.
+    `items` are those of this ranker and knowledge, where there are any: they save the tower.
     """
-    embed = knowledge.embed
     listed = [knowledge.encoder.shortlist(query) for query in queries]
     asked = [query if few is None else _only(query, few) for query, few in zip(queries, listed, strict=True)]
-    vectors = [embed([query.session.query])[0] if query.session.query else None for query in queries]
+    vectors = [knowledge.read(query.session.query) for query in queries]
     encoded = knowledge.encoder.encode_many(asked, vectors)
     probabilities = []
     for part in _parts(encoded):
-        batch = collate(part, knowledge.catalogue, device)
-        logits = ranker(batch, None if items is None else items[batch.item_rows])
+        batch = collate(part, knowledge.catalogue, device, with_text=items is None)
+        logits = ranker(batch, None if items is None else items.of(batch.item_rows))
         cuts = np.cumsum([len(one.rows) for one in part])[:-1]
         probabilities += np.split(torch.sigmoid(logits).float().cpu().numpy(), cuts)
     return [
@@ -235,25 +229,6 @@ def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
         parts[-1].append(one)
         pairs += len(one.rows)
     return parts
-
-
-def _item_vectors(ranker: Ranker, knowledge: Knowledge, device: torch.device | str) -> Tensor:
-    """Vectors of every row in use, [capacity, d]; rows not in use yet get theirs when their item comes."""
-    items = torch.zeros(knowledge.vocabulary.items.capacity, ranker.settings.width, device=device)
-    used = len(knowledge.vocabulary.items)
-    for start in range(0, used, 8_192):
-        rows = torch.arange(start, min(start + 8_192, used))
-        items[rows.to(device)] = _vectors_of(ranker, knowledge, rows, device)
-    return items
-
-
-@torch.no_grad()
-def _vectors_of(ranker: Ranker, knowledge: Knowledge, rows: Tensor, device: torch.device | str) -> Tensor:
-    catalogue, numbers = knowledge.catalogue, rows.numpy()
-    text = torch.from_numpy(catalogue.text[numbers]).to(device)
-    attributes = torch.from_numpy(catalogue.attributes[numbers]).long().to(device)
-    vectors: Tensor = ranker.tower(rows.to(device), text, attributes)
-    return vectors
 
 
 def fork(ranker: Ranker) -> Ranker:

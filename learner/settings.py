@@ -26,6 +26,9 @@ class LearnerSettings(Access, UpdateSettings):
     text_encoder: str = setting(
         "", "of a new base: Hugging Face model of texts, hub id or directory; empty: all-MiniLM-L6-v2"
     )
+    text_blocks: int = setting(
+        0, "of a new base: last blocks of the text encoder that the stream adapts, too; 0: none"
+    )
     backbone: str = setting(
         "", "of a new base: Hugging Face model that reads sessions, hub id or directory; empty: our own"
     )
@@ -63,7 +66,7 @@ class LearnerSettings(Access, UpdateSettings):
         )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
-        for name in ("seed", "publish_examples", "session_layers"):
+        for name in ("seed", "publish_examples", "session_layers", "text_blocks"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
 
     @classmethod

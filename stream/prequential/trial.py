@@ -144,7 +144,8 @@ def _start(
         progress=progress,
         backbone=laid.backbone,
     )
-    start = Start(items=items, slates=slates, seed=seed, embed=laid.embed, base=trained.base, update=settings)
+    base = laid.complete(trained.base)
+    start = Start(items=items, slates=slates, seed=seed, embed=laid.embed, base=base, update=settings)
     return start, trained.ratings
 
 

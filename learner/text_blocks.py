@@ -1,0 +1,57 @@
+"""PURE: the last blocks of a text encoder, over token states that its frozen trunk gave once and for all."""
+
+import json
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig
+
+from learner.backbone import described_backbone
+
+
+class TextBlocks(nn.Module):
+    """Token states → sentence vectors; what moves here is adapted as any other linear layer of the ranker.
+
+    `config` is that of a Hugging Face model which has only these blocks, JSON as from `to_dict`.
+    """
+
+    def __init__(self, config: str) -> None:
+        super().__init__()
+        self.model: Any = described_backbone(config)[0]
+        if hasattr(self.model, "embeddings"):
+            self.model.embeddings = _Given()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States [n, l, width], all zero behind a text's last token → [n, width], of unit length.
+
+        A text without tokens has the vector zero, and costs nothing.
+        """
+        there = (states != 0).any(-1)
+        told = there.any(-1).nonzero().squeeze(-1)
+        vectors = states.new_zeros(len(states), states.shape[-1])
+        if not len(told):
+            return vectors
+        states, there = states[told], there[told]
+        hidden = self.model(inputs_embeds=states, attention_mask=there.long(), use_cache=False)
+        return vectors.index_copy(0, told, pooled(hidden.last_hidden_state, there).to(vectors.dtype))
+
+
+def pooled(hidden: Tensor, there: Tensor) -> Tensor:
+    """The mean state of the tokens that are there, of unit length: [n, l, width], [n, l] → [n, width]."""
+    mask = there.unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return functional.normalize(mean, dim=-1)
+
+
+def blocks_in(config: str) -> int:
+    """How many blocks a model of this configuration has."""
+    blocks: int = AutoConfig.for_model(**json.loads(config)).num_hidden_layers
+    return blocks
+
+
+class _Given(nn.Module):
+    """In the place of a model's embeddings: states come as they are."""
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
+        return inputs_embeds
