@@ -131,7 +131,8 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     """The target of each task as far as this outcome decides it, in the order of `TASKS`; None: not yet.
 
     Likes and negatives are known to be absent only once the outcome is final. So is satisfaction with an
-    item that was neither opened nor stayed with; a click without a dwell leaves it unknown.
+    item that was neither opened nor stayed with; a click without a dwell leaves it unknown. A bounce is
+    no click.
     """
     feedback = outcome.feedback
     liked = any(speaks_for(kind, value) for kind, value in feedback.items())
@@ -139,11 +140,31 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     satisfaction = 0.0 if _was_skipped(outcome) else outcome.satisfaction
     satisfied = None if satisfaction is None else float(satisfaction >= SATISFIED)
     return (
-        float(outcome.clicked),
+        float(outcome.clicked and not outcome.bounce),
         satisfied,
         float(liked) if liked or outcome.final else None,
         float(disliked) if disliked or outcome.final else None,
     )
+
+
+def task_weights(outcome: Outcome) -> PerTask:
+    """How much each task counts, in the order of `TASKS`: a bounce is a weak negative click.
+
+    >>> task_weights(Outcome(item_id="a", position=0, clicked=True, bounce=0.1, trust=0.5))
+    (0.05, 0.5, 0.5, 0.5)
+    """
+    weight = outcome.weight * outcome.trust * outcome.examined
+    return (weight * (outcome.bounce or 1.0), weight, weight, weight)
+
+
+def _taken_back(known: Lessons) -> float:
+    """The weight of the click that was learned before it turned out to be a bounce.
+
+    A negative of that weight stands against it, and the bounce's own comes on top: what is learned in all
+    is the weak negative. A click that comes after its negative takes nothing back, for that negative was
+    told with the probability that no click would come.
+    """
+    return known.weights[0] if known.targets[0] else 0.0
 
 
 def _was_skipped(outcome: Outcome) -> bool:
@@ -165,11 +186,12 @@ def owed(known_target: float, known_weight: float, target: float | None, weight:
 
 def _teach(outcome: Outcome, known: Lessons) -> TrainingTarget:
     """What is still to learn of one outcome, of which `known` was learned before."""
-    weight = outcome.weight * outcome.trust * outcome.examined
-    decided = task_targets(outcome)
+    decided, counting = task_targets(outcome), task_weights(outcome)
     before = tuple(zip(known.targets, known.weights, decided, strict=True))
-    weights = _per_task(owed(*lesson, weight) for lesson in before)
+    weights = _per_task(owed(*lesson, weight) for lesson, weight in zip(before, counting, strict=True))
     learned = [_learned(*one) for one in zip(before, weights, strict=True)]
+    if outcome.bounce and weights[0]:
+        weights = (weights[0] + _taken_back(known), *weights[1:])
     return TrainingTarget(
         item_id=outcome.item_id,
         position=outcome.position,

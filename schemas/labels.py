@@ -58,7 +58,11 @@ class Session(Record, frozen=True, kw_only=True):
 
 
 class Outcome(Record, frozen=True, kw_only=True):
-    """What became of one shown item, as far as it is known at this revision."""
+    """What became of one shown item, as far as it is known at this revision.
+
+    `weight` is of everything it tells; `bounce`, of a click that was regretted at once, is the part of the
+    weight with which it counts as no click. 0: it was not, or counts as any other.
+    """
 
     item_id: Id
     position: Position
@@ -70,6 +74,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     examined: Share = 1.0
     trust: Share = 1.0
     weight: float = 1.0
+    bounce: Share = 0.0
     final: bool = False
 
 

@@ -26,12 +26,12 @@ class Rules:
     """How outcomes are judged.
 
     autoplay: surfaces that play by themselves: there a dwell without a click tells of satisfaction.
-    bounce_weight: of a click that was regretted at once; 1 makes nothing of it.
+    bounce_weight: with which a click that was regretted at once is a negative; 0: it stays a click.
     """
 
     refinements: frozenset[str] = frozenset({"quick", "feedback"})
     autoplay: frozenset[str] = frozenset({EVERYWHERE})
-    bounce_weight: float = 1.0
+    bounce_weight: float = 0.0
 
     @property
     def learns(self) -> bool:

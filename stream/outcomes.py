@@ -63,9 +63,8 @@ def final(
         )
     clicked = known.clicked_ts is not None
     pleased = _satisfaction(known, rules, learned, surface, duration_ms)
-    weight = 1.0 if clicked else negative_weight
-    if is_bounce(clicked, pleased):
-        weight = rules.bounce_weight
+    # What the user says comes first: who complains of an item, or praises it, did not leave it by mistake.
+    regretted = is_bounce(clicked, pleased) and not known.feedback
     return Outcome(
         item_id=shown.item_id,
         position=shown.position,
@@ -75,7 +74,8 @@ def final(
         satisfaction=pleased,
         feedback=known.feedback or {},
         trust=trust,
-        weight=weight,
+        weight=1.0 if clicked else negative_weight,
+        bounce=rules.bounce_weight if regretted else 0.0,
         final=True,
     )
 

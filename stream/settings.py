@@ -45,7 +45,9 @@ class Settings(Access):
     autoplay: tuple[str, ...] = setting(
         (EVERYWHERE,), "surfaces where a dwell without a click tells of satisfaction; `*`: all"
     )
-    bounce_weight: float = setting(1.0, "weight of a click that was regretted at once; 1: as any other")
+    bounce_weight: float = setting(
+        0.0, "weight of the negative that a click becomes which was regretted at once; 0: it stays a click"
+    )
     lateness_s: float = setting(
         10.0, "seconds by which events may arrive out of order and still be joined at once"
     )

@@ -207,17 +207,6 @@ def test_a_dwell_without_a_click_tells_something_only_where_items_play_by_themse
     }
 
 
-def test_a_click_that_was_regretted_weighs_little():
-    labeler = new(rules=Rules(bounce_weight=0.2))
-    fold(labeler, impression("r", 0), click("r", 5), dwell("r", 6, 500), click("r", 7, "b"))
-    *_, final = labeler.advance(END)
-    assert [(o.clicked, o.satisfaction and o.satisfaction < 0.1, o.weight) for o in final.outcomes] == [
-        (True, True, 0.2),
-        (True, None, 1.0),
-        (False, None, 1.0),
-    ]
-
-
 def test_what_the_user_says_outweighs_the_stay_unless_it_is_switched_off():
     for refinements, expected in ((frozenset({"feedback"}), 0.0), (frozenset(), 1.0)):
         labeler = new(rules=Rules(refinements=refinements))
