@@ -29,7 +29,7 @@ from learner.scoring_state import apply, base_numbering, extract
 from learner.turnover import Waiting
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
-from learner.user_share import UserShare
+from learner.user_share import Sums, UserShare
 from schemas.errors import SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -59,7 +59,7 @@ class _State(msgspec.Struct, kw_only=True):
     examples_seen: int
     usual_loss: float | None = None
     lineage: Lineage = Lineage()
-    shares: tuple[float, dict[str, float]] = (0.0, {})
+    shares: tuple[Sums, Sums]
     waiting: dict[str, list[Waiting]]
 
 
@@ -213,6 +213,7 @@ class OnlineLearner:
         self._note_loss(loss)
         self._draft, self._folding = draft, draft if due else None
         self._updater.publish()
+        self._shares.publish()
         self._published += 1
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         return draft

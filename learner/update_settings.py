@@ -47,7 +47,10 @@ class UpdateSettings:
         "fold the adapter into the base when allocations come to prune less than this share of its energy; "
         "0: never",
     )
-    user_share: float = setting(0.05, "most that one user moves of what is learned, 0 to 1; 1: all of it")
+    user_share: float = setting(
+        0.05,
+        "most that one user moves of what is learned, in the long run and in a checkpoint, 0 to 1; 1: all",
+    )
     alarm: float = setting(0.002, "chance that a steady loss is called a drift; 0: nothing is")
     boost: float = setting(60.0, "how many times larger the adapter's steps are right after a drift")
     admit_after: int = setting(1, "labels that meet an item or a user before it has a row of its own")

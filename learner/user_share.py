@@ -1,21 +1,47 @@
-"""PURE: no single user moves more than a set share of what is learned.
+"""PURE: no single user moves more than a set share of what is learned, in the long run and in any checkpoint.
 
-A checkpoint is the sum of all that was learned for it; so the share is of the weight of all examples, fading:
-at `HORIZON` units all sums are halved. A unit is one shown item that counts in full.
+A checkpoint is the sum of all that was learned for it, and differs from the one before by what was learned in
+between, its draft. So a share is held twice: of the weight of all examples, fading (at `HORIZON` units all
+sums are halved), and of that of the draft. A unit is one shown item that counts in full.
+
+A quiet service publishes drafts of a single user, whose share is then all of it; one must learn from a click
+within a second all the same. So a share of less than `YOUNG` units is a share of these: of a twentieth, 50
+units, five slates of ten, are the most that a user moves between two checkpoints that hold little else.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 HORIZON = 20_000.0
 """At so much weight in all, what was learned of before counts half."""
 
 YOUNG = 1_000.0
-"""A share of less weight than this is a share of this: the first users are no attack."""
+"""A share of less weight than this is a share of this: the first users are no attack, nor is a lonely one."""
 
 EQUALS = 2.0
 """Nobody is held to less than so many times an equal share: a service of ten users learns from ten."""
 
 _FORGOTTEN = 0.5
+
+
+@dataclass
+class Sums:
+    """Weight that was learned: in all, and by user."""
+
+    total: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def left(self, user_id: str, share: float) -> float:
+        """Return how much more a user may add."""
+        return max(0.0, share * max(self.total, YOUNG) - self.weights.get(user_id, 0.0))
+
+    def add(self, user_id: str, weight: float) -> None:
+        """Count weight, and fade where there is much."""
+        self.weights[user_id] = self.weights.get(user_id, 0.0) + weight
+        self.total += weight
+        if self.total >= HORIZON:
+            self.total /= 2
+            halved = {known: weight / 2 for known, weight in self.weights.items()}
+            self.weights = {known: weight for known, weight in halved.items() if weight >= _FORGOTTEN}
 
 
 class UserShare:
@@ -31,35 +57,39 @@ class UserShare:
     def __init__(self, share: float) -> None:
         """`share` in (0, 1]; 1 holds nobody back."""
         self._share = share
-        self._total = 0.0
-        self._weights: dict[str, float] = {}
+        self._lately, self._draft = Sums(), Sums()
 
     def of(self, user_id: str) -> float:
         """Return a user's share of what was learned lately."""
-        return self._weights.get(user_id, 0.0) / self._total if self._total else 0.0
+        lately = self._lately
+        return lately.weights.get(user_id, 0.0) / lately.total if lately.total else 0.0
 
     def admit(self, user_id: str, weight: float) -> float:
         """Return which part of a user's `weight` may be learned, in [0, 1], and count that part."""
         if weight <= 0:
             return 1.0
-        used = self._weights.get(user_id, 0.0)
-        share = max(self._share, EQUALS / (len(self._weights) or 1))
-        allowed = min(weight, max(0.0, share * max(self._total, YOUNG) - used)) if share < 1 else weight
-        self._weights[user_id] = used + allowed
-        self._total += allowed
-        if self._total >= HORIZON:
-            self._fade()
+        lately, draft = self._lately, self._draft
+        share = max(self._share, EQUALS / (len(lately.weights) or 1))
+        if share < 1:
+            allowed = min(weight, lately.left(user_id, share), draft.left(user_id, share))
+        else:
+            allowed = weight
+        lately.add(user_id, allowed)
+        draft.add(user_id, allowed)
         return allowed / weight
 
-    def snapshot(self) -> tuple[float, dict[str, float]]:
-        """Return the weight learned in all, and by user."""
-        return self._total, dict(self._weights)
+    def publish(self) -> None:
+        """Begin the next draft: what was learned until now is in a checkpoint."""
+        self._draft = Sums()
 
-    def restore(self, state: tuple[float, Mapping[str, float]]) -> None:
+    def snapshot(self) -> tuple[Sums, Sums]:
+        """Return what was learned lately, and for the draft."""
+        return _copy(self._lately), _copy(self._draft)
+
+    def restore(self, state: tuple[Sums, Sums]) -> None:
         """Go on from a snapshot."""
-        self._total, self._weights = state[0], dict(state[1])
+        self._lately, self._draft = map(_copy, state)
 
-    def _fade(self) -> None:
-        self._total /= 2
-        halved = {user_id: weight / 2 for user_id, weight in self._weights.items()}
-        self._weights = {user_id: weight for user_id, weight in halved.items() if weight >= _FORGOTTEN}
+
+def _copy(sums: Sums) -> Sums:
+    return Sums(sums.total, dict(sums.weights))

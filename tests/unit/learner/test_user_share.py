@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learner.user_share import HORIZON, UserShare
+from learner.user_share import HORIZON, YOUNG, UserShare
 
 
 def offered(shares: UserShare, users: int, n: int, seed: int = 0, heavy: float = 0.5) -> dict[str, float]:
@@ -35,6 +35,39 @@ def test_few_users_learn_in_full():
 
 def test_a_share_of_one_holds_nobody_back():
     assert offered(UserShare(1.0), users=1, n=3_000, heavy=0.9).get("heavy", 0) > 2_500
+
+
+def admitted_after_a_long_history(users: dict[str, int], share: float = 0.05) -> dict[str, float]:
+    """Weight that each user brings into one checkpoint, of the units they send, in turn."""
+    shares = UserShare(share)
+    offered(shares, users=200, n=18_000, heavy=0.0)
+    shares.publish()
+    admitted = dict.fromkeys(users, 0.0)
+    for turn in range(max(users.values())):
+        for user_id in (user_id for user_id, units in users.items() if turn < units):
+            admitted[user_id] += shares.admit(user_id, 1.0)
+    return admitted
+
+
+def test_a_newcomer_moves_no_more_than_the_share_of_one_checkpoint():
+    """The long history would leave a newcomer room for 900 units."""
+    others = {f"user-{number}": 40 for number in range(100)}
+    admitted = admitted_after_a_long_history({"newcomer": 800, **others})
+    assert 0.04 < admitted["newcomer"] / sum(admitted.values()) <= 0.05
+    assert all(admitted[user_id] == 40 for user_id in others)
+
+
+def test_a_lonely_user_is_learned_at_once_and_moves_little_more_than_a_few_slates():
+    assert admitted_after_a_long_history({"lonely": 30}) == {"lonely": 30}
+    assert admitted_after_a_long_history({"lonely": 400}) == {"lonely": pytest.approx(0.05 * YOUNG)}
+
+
+def test_a_draft_that_is_published_makes_room():
+    shares = UserShare(0.05)
+    offered(shares, users=200, n=18_000, heavy=0.0)
+    for _ in range(3):
+        shares.publish()
+        assert sum(shares.admit("lonely", 1.0) for _ in range(100)) == pytest.approx(0.05 * YOUNG)
 
 
 def test_the_past_fades():
