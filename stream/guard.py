@@ -10,7 +10,10 @@ OPEN: Final = frozenset({"/healthz", "/readyz"})
 """Answered to everybody: whoever restarts or balances workers has no token, and learns nothing else here."""
 
 BODY_BYTES: Final = 65_536
-"""Every page is asked for by its address alone; aiohttp bounds that, and its headers, to 8 KiB a line."""
+"""Every page is asked for by its address alone; aiohttp bounds that, and its headers, to 8 KiB a line.
+
+What is announced to be larger, or of unknown length, is refused unread.
+"""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,7 +24,7 @@ def web_options(token: str) -> dict[str, Any]:
     Args:
         token: what has to be sent as `Authorization: Bearer TOKEN`; empty: nothing has to.
     """
-    return {"client_max_size": BODY_BYTES, "middlewares": [_guard(token)] if token else []}
+    return {"middlewares": [_limit, *([_guard(token)] if token else [])]}
 
 
 def is_known(authorization: str, token: str) -> bool:
@@ -31,7 +34,23 @@ def is_known(authorization: str, token: str) -> bool:
     (True, False, False)
     """
     scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    # A header may hold any bytes; what is not UTF-8 comes as lone surrogates, and is nobody's token.
+    known = hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token.encode())
+    return scheme.lower() == "bearer" and known
+
+
+@web.middleware
+async def _limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a body that is large, or does not say how large it is; no page reads any.
+
+    aiohttp's own limit acts only where a page reads the body; it would read on, and drop, what nobody reads.
+    """
+    length = request.content_length if request.body_exists else 0
+    if length is not None and length <= BODY_BYTES:
+        return await handler(request)
+    response = web.json_response({"error": f"expected a body of at most {BODY_BYTES} bytes"}, status=413)
+    response.force_close()
+    return response
 
 
 def _guard(token: str) -> Any:

@@ -1,17 +1,18 @@
 """Who is answered over HTTP: an application made with the worker's options, asked by a test client."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream.guard import web_options
+from stream.guard import BODY_BYTES, web_options
 
 TOKEN = "s3cret"
 
 
-async def _status(token: str, path: str, authorization: str | None = None) -> int:
+async def _status(token: str, path: str, authorization: str | None, body: bytes | None, chunks: int) -> int:
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
@@ -19,12 +20,21 @@ async def _status(token: str, path: str, authorization: str | None = None) -> in
     for known in ("/healthz", "/readyz", "/metrics"):
         app.router.add_get(known, page)
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with TestClient(TestServer(app)) as client, client.get(path, headers=headers) as answer:
+    data = _chunks(chunks) if chunks else body
+    async with TestClient(TestServer(app)) as client, client.get(path, headers=headers, data=data) as answer:
         return answer.status
 
 
-def status(token: str, path: str, authorization: str | None = None) -> int:
-    return asyncio.run(_status(token, path, authorization))
+async def _chunks(number: int) -> AsyncIterator[bytes]:
+    for _ in range(number):
+        yield b"x"
+
+
+def status(
+    token: str, path: str, authorization: str | None = None, body: bytes | None = None, chunks: int = 0
+) -> int:
+    """The status of an answer to a request with a body of known length, or in chunks, or none."""
+    return asyncio.run(_status(token, path, authorization, body, chunks))
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -52,3 +62,22 @@ def test_what_is_not_there_is_not_told_to_strangers() -> None:
 
 def test_without_a_token_nothing_is_asked() -> None:
     assert status("", "/metrics") == 200
+
+
+def test_bytes_that_are_no_text_are_nobodys_token() -> None:
+    async def first_line() -> bytes:
+        async with TestServer(web.Application(**web_options(TOKEN))) as server:
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer s3cret\xff\r\n\r\n")
+            answer = await reader.readline()
+            writer.close()
+            return answer
+
+    assert b" 401 " in asyncio.run(first_line())
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_a_body_that_is_large_or_does_not_say_how_large_is_refused(token: str) -> None:
+    assert status(token, "/healthz", body=b"x" * BODY_BYTES) == 200
+    assert status(token, "/healthz", body=b"x" * (BODY_BYTES + 1)) == 413
+    assert status(token, "/healthz", chunks=2) == 413
