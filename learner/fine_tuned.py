@@ -1,21 +1,25 @@
 """The arms that move the base's own weights online: all of them, or the heads alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learner.base import Base
 from learner.batching import Example
 from learner.catalogue import Embed
+from learner.checkpoint import encode
+from learner.compact import gaps, quantise
 from learner.intake import Intake
-from learner.learned_arms import BATCH, Served
+from learner.knowledge import Knowledge
+from learner.learned_arms import BATCH, MEASURED_EVERY, Served
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.objective import example_loss
-from learner.online import LEDGER_CAPACITY
+from learner.online import FULL_EVERY, LEDGER_CAPACITY
 from learner.packing import EXAMPLES
 from learner.query import Query
 from learner.ranker import TABLES, Ranker
@@ -24,8 +28,6 @@ from schemas.events import Item
 from schemas.labels import LabeledSlate
 
 _REFERENCE_BATCH = 64
-_ROW_BYTES, _DENSE_BYTES = 2, 4
-"""As in the checkpoints of low rank: rows in half precision, the rest in full."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +70,10 @@ class FineTuned:
         self._dense, rows = _open(self._ranker, moves, self._tables)
         self._adam = torch.optim.AdamW(self._dense, lr=settings.step, betas=(0.9, 0.99), weight_decay=0.0)
         self._adagrad = torch.optim.Adagrad(rows, lr=settings.row_step, initial_accumulator_value=0.1)
-        self._touched = {
-            index: np.zeros(known.vocabulary.index(index).capacity, np.bool_)
-            for index in known.vocabulary.NAMES
-        }
+        self._began = {name: weights.detach().clone() for name, weights in self._moved()}
+        self._ever, self._since = _nothing(known), _nothing(known)
         self._published: list[int] = []
+        self._versions = 0
 
     def score(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
         """Probabilities, one array [n candidates, K] a query."""
@@ -87,11 +88,17 @@ class FineTuned:
                 self._learn(fresh)
 
     def publish(self) -> None:
-        """Count the bytes of all that differs from the base: there is no smaller change to send.
+        """Measure what a checkpoint of this would take; one in a few, as for low rank.
 
-        Weights only, without ids, counts and framing: a lower bound.
+        It is coded as those of low rank are: differences from the base in whole steps, a row of a table where
+        it was touched since the last version, every `FULL_EVERY`th time where it ever was. Without ids and
+        counts, which low rank's carry: a lower bound.
         """
-        self._published.append(self._changed_bytes())
+        if self._versions % MEASURED_EVERY == 0:
+            touched = self._since if self._versions % FULL_EVERY else self._ever
+            self._published.append(len(encode(dict(self._changes(touched)), {})))
+        self._since = _nothing(self._knowledge)
+        self._versions += 1
 
     def serving(self) -> Served:
         """The weights and counts of now."""
@@ -99,7 +106,7 @@ class FineTuned:
 
     @property
     def published_bytes(self) -> Sequence[int]:
-        """Bytes of each version."""
+        """Bytes of a sample of the versions."""
         return self._published
 
     @property
@@ -130,17 +137,34 @@ class FineTuned:
         rows = np.concatenate([example.encoded.rows for example in examples])
         if self._ranker.session.moves_items:
             rows = np.concatenate([rows, *(example.encoded.session for example in examples)])
-        self._touched["items"][rows] = True
-        self._touched["attributes"][self._knowledge.encoder.attributes_of(rows)] = True
-        self._touched["users"][[example.encoded.user for example in examples]] = True
-        self._touched["contexts"][[example.encoded.context for example in examples]] = True
+        items = np.unique(rows)
+        for touched in (self._ever, self._since):
+            touched["items"][items] = True
+            touched["attributes"][self._knowledge.encoder.attributes_of(items)] = True
+            touched["users"][[example.encoded.user for example in examples]] = True
+            touched["contexts"][[example.encoded.context for example in examples]] = True
 
-    def _changed_bytes(self) -> int:
-        rows = sum(
-            int(self._touched[index].sum()) * self._ranker.get_parameter(f"{table}.weight").shape[1]
-            for table, index in self._tables.items()
-        )
-        return _ROW_BYTES * rows + _DENSE_BYTES * sum(p.numel() for p in self._dense)
+    def _moved(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, weights) for name, weights in self._ranker.named_parameters() if weights.requires_grad)
+
+    def _changes(self, touched: Mapping[str, NDArray[np.bool_]]) -> Iterator[tuple[str, Tensor]]:
+        """The tensors of a checkpoint."""
+        for index in set(self._tables.values()):
+            yield f"numbers.{index}", gaps(torch.from_numpy(np.flatnonzero(touched[index])))
+        for name, weights in self._moved():
+            change = weights.detach() - self._began[name]
+            table = name.removesuffix(".weight")
+            if table in self._tables:
+                change = change[torch.from_numpy(touched[self._tables[table]])]
+            entries, steps = quantise(torch.atleast_2d(change))
+            yield name, entries
+            yield f"{name}.steps", steps
+
+
+def _nothing(knowledge: Knowledge) -> dict[str, NDArray[np.bool_]]:
+    """No row touched, by index."""
+    vocabulary = knowledge.vocabulary
+    return {name: np.zeros(vocabulary.index(name).capacity, np.bool_) for name in vocabulary.NAMES}
 
 
 def everything(name: str) -> bool:

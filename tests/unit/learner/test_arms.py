@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learner.arms import ARMS, Arm, Start
+from learner.learned_arms import MEASURED_EVERY
 from learner.query import TASKS, Query
 from schemas.errors import BaseError
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
@@ -126,6 +127,15 @@ def test_a_batch_arm_serves_the_last_training_until_the_next() -> None:
 def test_every_change_of_full_is_published_and_little_of_low_rank() -> None:
     sizes = {name: taught(name).published_bytes[-1] for name in ("full", "head")}
     assert sizes["full"] > 2 * sizes["head"]
+
+
+def test_a_version_of_full_carries_the_rows_since_the_last() -> None:
+    arm = start("full")
+    arm.learn(planted())
+    for _ in range(MEASURED_EVERY + 1):
+        arm.publish()
+    first, last = arm.published_bytes
+    assert last < first
 
 
 def test_fixed_rank_has_the_rank_that_adalora_has_in_the_mean() -> None:
