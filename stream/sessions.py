@@ -38,7 +38,7 @@ LIMIT = 200
 """Entries of each kind kept although they may not be settled yet; nobody honest reaches it."""
 
 MARKS = 16
-"""Marks kept per touched item; players send dwell as a heartbeat."""
+"""Marks kept per touched item, the oldest; players send dwell as a heartbeat."""
 
 QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
@@ -255,9 +255,10 @@ def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> 
         _insert(state, request_id, item_id, [new])
         return
     marks = [mark for one in known for mark in one.marks]
-    if new in marks or len(marks) >= MARKS:
+    if new in marks or (len(marks) >= MARKS and marks[-1] < new):
         return
     insort(marks, new)
+    del marks[MARKS:]
     for one in known:
         touches.remove(one)
         _add(state.counts, one.counts, -1)

@@ -102,9 +102,9 @@ def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
     return event.ts, DISLIKE if event.kind in NEGATIVE else LIKE, said
 
 
-def order(touch: Touch) -> tuple[int, str, str]:
-    """Return the key that sorts touches by their last mark."""
-    return touch.seen[0], touch.item_id, touch.request_id
+def order(touch: Touch) -> tuple[int, str, int, int, str]:
+    """Return the key that sorts touches by their last mark, and those of one moment as their looks."""
+    return *touch.seen, touch.request_id
 
 
 def glance(item_id: str, marks: Sequence[Mark]) -> tuple[Glance, Counts]:

@@ -184,3 +184,14 @@ def test_a_state_goes_through_msgpack(seed):
     events = log(world(1, 6, seed=seed), 20, 3, seed)
     state = folded(*events, settle_before=events[len(events) // 2].ts)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=SessionState) == state
+
+
+def test_touches_of_one_moment_keep_their_order_whatever_comes_later():
+    before = click("r1", 10, "b"), dwell("r2", 10, 9_000, "b"), click("r3", 5, "c")
+    later = dwell("r3", 25, 9_000, "c")
+    assert as_of(folded(*before, later), 20) == as_of(folded(*before), 20)
+
+
+def test_of_many_marks_the_oldest_count_in_whatever_order_they_come():
+    beats = [dwell("r", ts, 100.0 * ts) for ts in range(1, MARKS + 5)]
+    assert folded(*beats) == folded(*reversed(beats))
