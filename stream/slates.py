@@ -25,8 +25,8 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 class Slate(msgspec.Struct, gc=False):
     """A slate from its arrival until it is forgotten; mutated in place by the functions below.
 
-    Revisions are numbered so that no order of arrival can change them. Of n items: the clicks, in click
-    order, from 0; quick negatives, in the order of the clicks that prove them, from n; the final one 2n;
+    Revisions are numbered so that no order of arrival can change them. Of n items: a click on the k-th, from
+    0, is revision k; quick negatives, in the order of the clicks that prove them, from n; the final one 2n;
     corrections after it, and last what is taken back. There are gaps.
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
@@ -52,11 +52,12 @@ class Slate(msgspec.Struct, gc=False):
         return self.impression.user_id, self.impression.surface
 
     def place(self, item_id: str) -> ShownItem | None:
-        """Where the item stands, first; None if it was not on the slate."""
+        """Where the item stands, highest up; None if it was not on the slate."""
+        best = None
         for shown in self.impression.items:
-            if shown.item_id == item_id:
-                return shown
-        return None
+            if shown.item_id == item_id and (best is None or shown.position < best.position):
+                best = shown
+        return best
 
 
 def tell_click(
@@ -64,14 +65,16 @@ def tell_click(
 ) -> LabeledSlate | None:
     """Return the revision that tells of a click at once; None for a second click, or one off the slate.
 
-    Its session is what had arrived by now, and so is the trust in its user; the final revision's are exact.
+    Its session is what had arrived by now, and so are the trust in its user and, of several clicks on the
+    item, the one that it tells of; the final revision's are exact.
     """
     shown = slate.place(click.item_id)
     if shown is None or click.item_id in slate.told:
         return None
     slate.told += (click.item_id,)
     trust = outcomes.trust_in(click.user_id, click.item_id, rules, learned)
-    return _revision(slate, len(slate.told) - 1, click.ts, session, [outcomes.clicked(shown, trust)])
+    number = slate.impression.items.index(shown)
+    return _revision(slate, number, click.ts, session, [outcomes.clicked(shown, trust)])
 
 
 def engage(slate: Slate, shown: ShownItem, ts: int, kind: str, value: float) -> bool:
@@ -146,14 +149,16 @@ def correct(
 
 
 def distinct(slate: Slate) -> Iterable[ShownItem]:
-    """The items of a slate, each where it stands first."""
+    """The items of a slate, each where it stands highest up."""
     items = slate.impression.items
     if len(items) == 1:
         return items
-    first: dict[str, ShownItem] = {}
+    highest: dict[str, ShownItem] = {}
     for item in items:
-        first.setdefault(item.item_id, item)
-    return first.values()
+        known = highest.setdefault(item.item_id, item)
+        if item.position < known.position:
+            highest[item.item_id] = item
+    return highest.values()
 
 
 def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates, used: Estimates) -> None:

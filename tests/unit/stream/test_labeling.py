@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from schemas.labels import Session
 from stream.estimates import Estimates
@@ -34,7 +35,7 @@ def fold(labeler, *events):
 
 def test_a_click_leaves_at_once_and_the_rest_when_the_window_ends(labeler):
     first, second = fold(labeler, impression("r", 0), click("r", 5, "b"), click("r", 9, "a"))
-    assert (told(first), told(second)) == ((0, 5, {"b": True}), (1, 9, {"a": True}))
+    assert (told(first), told(second)) == ((1, 5, {"b": True}), (0, 9, {"a": True}))
     assert not first.outcomes[0].final
     (passed,) = labeler.advance(WINDOW - 1)
     assert told(passed) == (3, 5, {"a": False})
@@ -82,7 +83,7 @@ def test_a_click_as_the_slate_ends_is_a_correction_whenever_it_arrives(labeler):
 def test_a_click_that_arrives_before_its_impression_waits_for_it(labeler):
     assert fold(labeler, click("r", 5, "b")) == []
     (label,) = fold(labeler, impression("r", 0))
-    assert told(label) == (0, 5, {"b": True})
+    assert told(label) == (1, 5, {"b": True})
 
 
 def test_a_click_stamped_before_its_impression_is_joined(labeler):
@@ -123,10 +124,20 @@ def test_a_click_off_the_slate_is_counted(labeler):
     assert labeler.counts["off_slate"] == 1
 
 
-def test_an_item_shown_twice_has_one_outcome_at_its_first_place(labeler):
-    fold(labeler, impression("r", 0, "aba"))
-    (final,) = labeler.advance(END)
-    assert [(outcome.item_id, outcome.position) for outcome in final.outcomes] == [("a", 0), ("b", 1)]
+@pytest.mark.parametrize("first", ["ab", "ba"])
+def test_a_click_has_the_number_of_its_item_in_whatever_order_clicks_arrive(first):
+    labels = fold(new(), impression("r", 0), *(click("r", 5, item_id) for item_id in first))
+    assert {label.label_id: label.outcomes[0].item_id for label in labels} == {"r#0": "a", "r#1": "b"}
+
+
+@pytest.mark.parametrize(("places", "expected"), [((0, 1, 2), 0), ((5, 3, 0), 0), ((2, 1, 4), 2)])
+def test_an_item_shown_twice_has_one_outcome_where_it_stands_highest(labeler, places, expected):
+    shown = impression("r", 0, "aba")
+    items = [replace(item, position=place) for item, place in zip(shown.items, places, strict=True)]
+    (told_at_once,) = fold(labeler, replace(shown, items=items), click("r", 5))
+    *_, final = labeler.advance(END)
+    assert [outcome.position for outcome in told_at_once.outcomes] == [expected]
+    assert [(one.item_id, one.position) for one in final.outcomes] == [("a", expected), ("b", places[1])]
 
 
 @pytest.mark.parametrize(
