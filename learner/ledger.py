@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from schemas.labels import SATISFIED, LabeledSlate, Outcome
-from schemas.opinions import NEGATIVE, speaks_for
+from schemas.opinions import speaks_against, speaks_for
 
 PerTask = tuple[float, float, float, float]
 """One number per task, in the order of `TASKS`."""
@@ -136,7 +136,7 @@ def task_targets(outcome: Outcome) -> tuple[float | None, ...]:
     """
     feedback = outcome.feedback
     liked = any(speaks_for(kind, value) for kind, value in feedback.items())
-    disliked = not NEGATIVE.isdisjoint(feedback)
+    disliked = any(speaks_against(kind, value) for kind, value in feedback.items())
     satisfaction = 0.0 if _was_skipped(outcome) else outcome.satisfaction
     satisfied = None if satisfaction is None else float(satisfaction >= SATISFIED)
     return (

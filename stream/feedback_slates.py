@@ -19,14 +19,19 @@ def feedback_id(event_id: str) -> str:
 
 
 def label_feedback(event: Feedback, session: Session, trust: float = 1.0) -> LabeledSlate:
-    """Return the one final revision of a slate that holds just the judged item."""
+    """Return the one final revision of a slate that holds just the judged item.
+
+    What only takes back weighs nothing: no slate says what, and what was learned of it stays.
+    """
+    said = opinion(event.kind, value(event))
     outcome = Outcome(
         item_id=event.item_id,
         position=0,
         clicked=is_liked(event),
-        satisfaction=opinion(event.kind, value(event)),
+        satisfaction=said,
         feedback={event.kind: value(event)},
         trust=trust,
+        weight=0.0 if said is None else 1.0,
         final=True,
     )
     return LabeledSlate(

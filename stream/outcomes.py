@@ -64,7 +64,7 @@ def final(
     clicked = known.clicked_ts is not None
     pleased = _satisfaction(known, rules, learned, surface, duration_ms)
     # What the user says comes first: who complains of an item, or praises it, did not leave it by mistake.
-    regretted = is_bounce(clicked, pleased) and not known.feedback
+    regretted = is_bounce(clicked, pleased) and _said(known) is None
     return Outcome(
         item_id=shown.item_id,
         position=shown.position,
@@ -118,10 +118,15 @@ def _satisfaction(
     known: Engagement, rules: Rules, learned: Estimates, surface: str, duration_ms: float | None
 ) -> float | None:
     """What the user said, else the stay; that without a click only where items play by themselves."""
-    if known.feedback and "feedback" in rules.refinements:
-        return decisive(known.feedback)
+    said = _said(known) if "feedback" in rules.refinements else None
+    if said is not None:
+        return said
     if known.dwell_ms is None or (known.clicked_ts is None and not rules.plays(surface)):
         return None
     if "satisfaction" in rules.refinements:
         return learned.satisfied(known.dwell_ms, duration_ms, surface)
     return satisfaction(known.dwell_ms, duration_ms)
+
+
+def _said(known: Engagement) -> float | None:
+    return decisive(known.feedback) if known.feedback else None

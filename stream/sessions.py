@@ -105,7 +105,9 @@ def fold(
         _add_search(state, (event.ts, event.event_id, event.query[:QUERY_CHARS]))
     elif event.ts >= state.settled_ts:
         request_id = event.request_id or f"feedback:{event.event_id}"
-        _add_mark(state, request_id, event.item_id, mark(event, duration_ms))
+        new = mark(event, duration_ms)
+        if new is not None:
+            _add_mark(state, request_id, event.item_id, new)
     return state
 
 

@@ -90,16 +90,21 @@ def touch(request_id: str, item_id: str, marks: Sequence[Mark]) -> Touch:
     return Touch(request_id, seen, tuple([(seen[0] - ts, action, share) for ts, action, share in marks]))
 
 
-def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark:
-    """Return what an event says of its item; `duration_ms` is the length of a dwelt one, if known."""
+def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark | None:
+    """Return what an event says of its item; `duration_ms` is the length of a dwelt one, if known.
+
+    None where feedback takes something back: that it was said at its time stays true.
+    """
     if type(event) is Click:
         return event.ts, CLICK, 0
     if type(event) is Dwell:
         return event.ts, DWELL, round(UNITS * satisfaction(event.dwell_ms, duration_ms))
-    said = round(UNITS * opinion(event.kind, value(event)))
+    said = opinion(event.kind, value(event))
+    if said is None:
+        return None
     if event.kind == "rating":
-        return event.ts, RATING, said
-    return event.ts, DISLIKE if event.kind in NEGATIVE else LIKE, said
+        return event.ts, RATING, round(UNITS * said)
+    return event.ts, DISLIKE if event.kind in NEGATIVE else LIKE, round(UNITS * said)
 
 
 def order(touch: Touch) -> tuple[int, str, int, int, str]:

@@ -1,6 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
+from learner.ledger import Ledger, task_targets
 from schemas.labels import Session
 from stream.estimates import Estimates
 from stream.evidence import Evidence
@@ -224,6 +225,18 @@ def test_what_the_user_says_outweighs_the_stay_unless_it_is_switched_off():
         fold(labeler, impression("r", 0), dwell("r", 5, 18_000), feedback("hide", 6, request_id="r"))
         (final,) = labeler.advance(END)
         assert final.outcomes[0].satisfaction == expected
+
+
+def test_what_is_taken_back_says_nothing_any_more():
+    labeler = new()
+    fold(labeler, impression("r", 0), dwell("r", 5, 9_000), feedback("like", 6, request_id="r"))
+    fold(labeler, feedback("like", 7, request_id="r", value=0.0))
+    (alone,) = fold(labeler, feedback("like", 8, value=0.0))
+    (final,) = labeler.advance(END)
+    assert final.outcomes[0].satisfaction == 0.5
+    assert task_targets(final.outcomes[0])[2] == 0
+    assert (alone.outcomes[0].clicked, alone.outcomes[0].satisfaction) == (False, None)
+    assert Ledger(1).admit(alone) == []
 
 
 def test_satisfaction_is_learned_from_epochs_that_are_over():

@@ -61,6 +61,11 @@ def test_what_the_user_says_outweighs_how_long_they_stayed():
     assert (item.action, item.satisfaction) == ("rating", 1.0)
 
 
+def test_what_is_taken_back_leaves_what_was_said_at_its_time():
+    liked = feedback("like", 1, request_id="r")
+    assert folded(liked, feedback("like", 2, request_id="r", value=0.0)) == folded(liked)
+
+
 def test_an_old_search_is_no_longer_the_query():
     state = folded(search("jazz", 1_000))
     assert as_of(state, 1_000 + QUERY_MS).query == "jazz"
