@@ -282,6 +282,7 @@ class OnlineLearner:
 
     def snapshot(self) -> bytes:
         """All trainer state: whoever restores it goes on as if nothing had happened."""
+        self._give_rows()
         tensors = {f"adapter.{name}": tensor for name, tensor in adapter_state(self.ranker).items()}
         tensors |= {f"updater.{name}": tensor for name, tensor in self._updater.snapshot().items()}
         counts = self.knowledge.counters.snapshot()

@@ -134,6 +134,22 @@ def test_resuming_while_rows_change_owners_equals_running_through(cut: int) -> N
     assert resumed.checkpoint().payload == through.checkpoint().payload
 
 
+def test_a_snapshot_between_a_new_item_and_the_next_label_knows_whose_row_it_is() -> None:
+    through, resumed = learner(), learner()
+    for batch in batches(12, seed=5):
+        through.learn(batch)
+    new = [Item(item_id="brand-new", ts=0, title="jazz new", tags=["jazz"])]
+    through.put_items(new)
+    resumed.restore(through.snapshot())
+    resumed.put_items(new)
+    row = resumed.knowledge.vocabulary.items.lookup("brand-new")
+    assert row
+    assert not resumed.ranker.tower.ids.a[row].any()
+    batch = batches(13, seed=5)[12]
+    assert resumed.learn(batch).loss == through.learn(batch).loss
+    assert resumed.snapshot() == through.snapshot()
+
+
 def test_going_back_to_a_snapshot_keeps_the_catalogue_of_since() -> None:
     online = learner()
     stream = batches(12, seed=8)
