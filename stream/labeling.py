@@ -128,8 +128,8 @@ class Labeler:
             return []
         if click.user_id != slate.impression.user_id:
             return []  # nobody clicks on another's slate
-        if click.ts >= slate.impression.ts + 2 * self._longest_ms:
-            return []  # in its turn, the slate will be forgotten
+        if not -self._longest_ms < click.ts - slate.impression.ts < 2 * self._longest_ms:
+            return []  # in its turn, the one of the two that was first will be forgotten
         if slate.glimpse is None:
             slate.glimpse = slate.session or self._session(slate.impression)
             slate.glimpsed = self._late
@@ -151,7 +151,7 @@ class Labeler:
             self._learn_stray(due)
             return None
         if rank == EXPIRE:
-            self._expire(request_id)
+            self._expire(ts, request_id)
             return None
         slate = self._slates.get(request_id)
         if slate is None or (slate.session is None and rank > IMPRESSION):
@@ -171,7 +171,7 @@ class Labeler:
         slate.session = slate.glimpse if is_exact else self._session(shown)
         if request_id in self._early:
             for due in self._early.pop(request_id):
-                self._agenda.add(due)
+                self._agenda.add((max(due[0], ts), *due[1:]))
         self._forgets.append((ts + 2 * self._longest_ms, request_id))
         self._await_seal(ts)
         window_ms = self._settings.window(shown.surface)
@@ -222,13 +222,18 @@ class Labeler:
             self._agenda.remind(ts + self._longest_ms, EXPIRE, request_id)
         early.append(due)
 
-    def _expire(self, request_id: str) -> None:
-        """Give up on an impression that never came. An old timer finds nothing."""
-        orphans = self._early.pop(request_id, [])
-        self.counts["orphans"] += len(orphans)
-        self._waiting.pop(request_id, None)
-        for due in orphans:
-            self._await_stray(due)
+    def _expire(self, ts: int, request_id: str) -> None:
+        """Give up on what has waited for a window for an impression. An old timer finds nothing."""
+        until = ts - self._longest_ms
+        waiting = [click for click in self._waiting.pop(request_id, []) if click.ts > until]
+        if waiting:
+            self._waiting[request_id] = waiting
+        for due in sorted(self._early.pop(request_id, [])):
+            if due[0] > until:
+                self._keep_early(due)
+            else:
+                self.counts["orphans"] += 1
+                self._await_stray(due)
 
     def _await_stray(self, due: Due) -> None:
         """Learn from a click on no slate of the user's, when the slates of its epoch are learned from."""

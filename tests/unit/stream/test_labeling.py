@@ -95,9 +95,22 @@ def test_a_click_stamped_before_its_impression_is_joined(labeler):
     assert final.outcomes[0].clicked
 
 
+def test_what_came_a_whole_window_before_its_impression_is_not_joined_and_the_rest_is(labeler):
+    early = click("r", 1, "a"), click("r", 2, "b"), dwell("r", 3, 9_000, "b")
+    (told_at_once,) = fold(labeler, *early, impression("r", 1 + WINDOW))
+    assert told(told_at_once) == (1, 2, {"b": True})
+    *_, final = labeler.advance(END)
+    assert [(one.clicked, one.dwell_ms) for one in final.outcomes] == [
+        (False, None),
+        (True, 9_000),
+        (False, None),
+    ]
+    assert labeler.counts["orphans"] == 1
+
+
 def test_a_click_without_impression_becomes_an_orphan_and_is_forgotten(labeler):
     fold(labeler, click("gone", 5), dwell("gone", 6, 1_000))
-    assert labeler.advance(5 + WINDOW) == []
+    assert labeler.advance(6 + WINDOW) == []
     assert labeler.counts["orphans"] == 2
     assert fold(labeler, impression("gone", 7 + WINDOW)) == []
 
