@@ -4,10 +4,19 @@ from typing import Annotated, Literal, final
 
 from msgspec import Meta
 
+from schemas.labels import FEEDBACK_SURFACE
 from schemas.record import Id, Position, Propensity, Record, Scalar, Ts
 
 FeedbackKind = Literal[
     "like", "dislike", "hide", "report", "save", "share", "follow", "comment", "purchase", "rating"
+]
+
+Surface = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?!{FEEDBACK_SURFACE}$)",
+        description=f"where a slate is shown; not `{FEEDBACK_SURFACE}`, that of labels without a slate",
+    ),
 ]
 
 
@@ -29,7 +38,7 @@ class Impression(Record, frozen=True, kw_only=True):
     ts: Ts
     items: Annotated[list[ShownItem], Meta(min_length=1, max_length=500)]
     session_id: Id | None = None
-    surface: str = ""
+    surface: Surface = ""
     policy: str | None = None
     model_version: str | None = None
     query: str | None = None

@@ -24,9 +24,18 @@ class Topic(NamedTuple):
     retention_ms: int | None = None
     co_partitioned: bool = False
 
-    def config(self) -> dict[str, str]:
-        """The topic's broker configuration."""
+    def config(self, replication: int = 1) -> dict[str, str]:
+        """The topic's broker configuration.
+
+        Producers wait for all replicas that are in sync. Where there are several, all but one have to be, so
+        that what was acknowledged outlives a broker, and writing goes on without it.
+
+        >>> Topic("t", "k", None, "compact").config(replication=3)
+        {'cleanup.policy': 'compact', 'min.insync.replicas': '2'}
+        """
         config: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if replication > 1:
+            config["min.insync.replicas"] = str(replication - 1)
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
         return config

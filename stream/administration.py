@@ -121,7 +121,7 @@ def _specification(topic: Topic, settings: Settings) -> dict[str, Any]:
     return {
         "num_partitions": partitions_of(topic, settings),
         "replication_factor": settings.replication,
-        "configs": topic.config(),
+        "configs": topic.config(settings.replication),
     }
 
 

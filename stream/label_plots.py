@@ -6,7 +6,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stream.label_report import TRUST_BINS, LabelReport, edge_s
+from stream.label_report import TRUST_BINS, LabelReport
 
 COLOURS = {"click": "#0b6e4f", "quick negative": "#b3541e", "final": "#2b50aa", "correction": "#7a5195"}
 _SOONEST_S, _LATEST_S = 0.0005, 10_000.0
@@ -30,15 +30,11 @@ def draw(report: LabelReport, directory: Path) -> list[Path]:
 
 def _delays(axes: Axes, report: LabelReport) -> None:
     for kind, colour in COLOURS.items():
-        bins = sorted(report.delays[kind].bins.items())
-        if not bins:
+        reached = report.delays[kind].reached()
+        if not reached:
             continue
-        total, reached, shares = report.delays[kind].bins.total(), 0, []
-        for _, count in bins:
-            reached += count
-            shares.append(reached / total)
-        seconds = [max(0.001, edge_s(number)) for number, _ in bins]
-        seconds, shares = [_SOONEST_S, *seconds, _LATEST_S], [0.0, *shares, 1.0]
+        seconds, shares = zip((_SOONEST_S, 0.0), *reached, (_LATEST_S, 1.0), strict=True)
+        total = report.delays[kind].bins.total()
         axes.step(seconds, shares, where="post", color=colour, lw=2, label=f"{kind}: {total:,}")
     axes.set(
         xscale="log", xlabel="seconds after the impression, event time", ylabel="share known by then",

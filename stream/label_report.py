@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import log2
 from typing import Any
 
@@ -20,22 +21,42 @@ _PER_OCTAVE = 8
 
 @dataclass
 class Delays:
-    """A histogram of delays, exact to an eighth of an octave, 9 %."""
+    """A histogram of delays, with bins of an eighth of an octave, 9 %; `sums` are those of each bin, ms."""
 
     bins: Counter[int] = field(default_factory=Counter)
+    sums: Counter[int] = field(default_factory=Counter)
 
     def add(self, delay_ms: int) -> None:
         """Count a delay; what is stamped before its impression counts as 0."""
-        self.bins[int(_PER_OCTAVE * log2(delay_ms)) + 1 if delay_ms > 0 else 0] += 1
+        number = int(_PER_OCTAVE * log2(delay_ms)) + 1 if delay_ms > 0 else 0
+        self.bins[number] += 1
+        self.sums[number] += max(0, delay_ms)
 
     def quantile(self, share: float) -> float | None:
-        """Return the lower end of the bin of a quantile, in seconds; None while there is nothing."""
+        """Return the mean of a quantile's bin, in seconds; None while there is nothing.
+
+        A window is where most delays end, and is told as it is.
+
+        >>> delays = Delays()
+        >>> for delay_ms in (1_000, 600_000, 600_000):
+        ...     delays.add(delay_ms)
+        >>> delays.quantile(0.1), delays.quantile(0.5)
+        (1.0, 600.0)
+        """
         rank, total = share * self.bins.total(), 0
         for number, count in sorted(self.bins.items()):
             total += count
             if total >= rank:
-                return edge_s(number)
+                return self.sums[number] / count / 1000
         return None
+
+    def reached(self) -> list[tuple[float, float]]:
+        """Return (seconds, share of the delays that are shorter), by upper ends of bins."""
+        total, shares = self.bins.total(), accumulate(count for _, count in sorted(self.bins.items()))
+        return [
+            (edge_s(number + 1), below / total)
+            for number, below in zip(sorted(self.bins), shares, strict=True)
+        ]
 
 
 def edge_s(number: int) -> float:

@@ -52,7 +52,9 @@ class Settings(Access):
         10.0, "seconds by which events may arrive out of order and still be joined at once"
     )
     state_dir: str = setting(".freshrank", "directory of everything a process keeps on disk")
-    database: str = setting("", "SQLAlchemy URL of the registry; empty: SQLite in the state directory")
+    database: str = setting(
+        "", "SQLAlchemy URL of the registry; empty: SQLite in the state directory", secret=True
+    )
     base: str = setting("", "directory of the trained base; empty: `base` in the state directory")
     roles: tuple[str, ...] = setting(
         ROLES, "what this worker does, comma-separated: `label`, `score`, `evaluate`"
@@ -77,9 +79,12 @@ class Settings(Access):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("group", "model", "state_dir", "web_host"):
             require(self, name, bool(getattr(self, name)), "not empty")
-        require(self, "window_s", 0 < self.window_s < math.inf, "above 0")
+        require(self, "window_s", 0.001 <= self.window_s < math.inf, "at least 0.001, a millisecond")
         require(
-            self, "windows", _windows(self.windows) is not None, "surface=seconds above 0, comma-separated"
+            self,
+            "windows",
+            _windows(self.windows) is not None,
+            "surface=seconds, at least 0.001, comma-separated",
         )
         require(self, "refine", set(self.refine) <= set(REFINEMENTS), f"some of {','.join(REFINEMENTS)}")
         require(self, "bounce_weight", 0 <= self.bounce_weight <= 1, "0 to 1")

@@ -33,6 +33,7 @@ def test_secrets_are_in_no_repr(kind: type[Access]) -> None:
     assert "hunter2" not in repr(kind(**SASL))
     assert "ann" in repr(kind(**SASL))
     assert "t0ken" not in repr(Settings(web_token="t0ken"))
+    assert "t0ken" not in repr(Settings(database="postgresql://ann:t0ken@db/freshrank"))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,11 @@ def test_bytes_that_are_not_one_json_value(raw: bytes) -> None:
     assert refusal(events.Search, raw) is Reason.NOT_JSON
 
 
+def test_only_the_reserved_surface_itself_is_refused() -> None:
+    for surface in ("", "home", "feedback page", "my feedback"):
+        assert decode(events.Impression, json.dumps({**IMPRESSION, "surface": surface}).encode())
+
+
 def test_space_around_the_value_is_json() -> None:
     assert decode(events.Search, b" " + json.dumps(SEARCH).encode() + b"\r\n").query == "jazz"
 
@@ -129,6 +134,7 @@ def test_scalars_within_64_bits_are_kept(number: float) -> None:
         (events.Dwell, {**DWELL, "dwell_ms": "900"}),
         (events.Dwell, {**DWELL, "dwell_ms": None}),
         (events.Dwell, {**DWELL, "completion": -1}),
+        (events.Impression, {**IMPRESSION, "surface": "feedback"}),
         (events.Impression, {**IMPRESSION, "items": []}),
         (events.Impression, {**IMPRESSION, "items": [SHOWN] * 501}),
         (events.Impression, {**IMPRESSION, "items": {"item_id": "i"}}),

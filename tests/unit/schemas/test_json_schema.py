@@ -1,6 +1,7 @@
 """The committed JSON Schemas are current, and say of records what the codec says."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ LIMITS = {
     "maxLength": lambda value, limit: len(value) <= limit,
     "minItems": lambda value, limit: len(value) >= limit,
     "maxItems": lambda value, limit: len(value) <= limit,
+    "pattern": lambda value, pattern: re.search(pattern, value) is not None,
     "enum": lambda value, allowed: value in allowed,
 }
 

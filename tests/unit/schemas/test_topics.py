@@ -38,3 +38,10 @@ def test_events_are_kept_as_long_as_they_are_accepted() -> None:
 
 def test_only_dead_letters_hold_bytes_that_are_no_record() -> None:
     assert [topic.name for topic in TOPICS if topic.record is None] == ["dead-letters"]
+
+
+@pytest.mark.parametrize(("replicas", "in_sync"), [(1, None), (2, "1"), (3, "2")])
+def test_what_is_acknowledged_outlives_a_broker_and_writing_goes_on_without_it(
+    replicas: int, in_sync: str | None
+) -> None:
+    assert {topic.config(replicas).get("min.insync.replicas") for topic in TOPICS} == {in_sync}
