@@ -12,6 +12,7 @@ from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
 from stream.hearing import Hearing
 from stream.inbound import Fetched, Inbound, inbound
+from stream.keys import Keys
 from stream.listener import Listener
 from stream.metrics import Metrics
 from stream.outbox import Outbox, Outgoing
@@ -84,6 +85,7 @@ class Labeller:
         self._refuser = refuser
         self._progress = progress
         self._metrics = metrics
+        self._keys = Keys(metrics)
         self._clock = clock
         self._hearing = hearing
         self._listeners = listeners
@@ -181,6 +183,7 @@ class Labeller:
                 refused.append((message, event))
                 partition.skip(message)
                 continue
+            self._keys.check(message, event)
             labels = partition.take(event, message, now)
             if labels:
                 told += [Told(label, message.timestamp) for label in labels]

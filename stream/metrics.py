@@ -24,6 +24,7 @@ class Metrics:
         self.events = counter("freshrank_events", "Messages read", ["topic"])
         self.labels = counter("freshrank_labels", "Label revisions sent", ["final"])
         self.orphans = gauge("freshrank_orphans", "Clicks and dwells without an impression")
+        self.miskeyed = counter("freshrank_miskeyed", "Messages whose key is not their user's id", ["topic"])
         self.dead_letters = counter("freshrank_dead_letters", "Messages refused", ["reason"])
         self.lag = gauge("freshrank_lag", "Messages not yet read", ["topic", "partition"])
         self.unlearned = gauge(

@@ -257,7 +257,10 @@ def test_prometheus_scrapes_services_that_exist_and_reads_the_alerts() -> None:
 def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
     names = [rule["alert"] for rule in ALERTS]
     assert len(set(names)) == len(names)
-    assert {"LagGrows", "FreshnessSlow", "DeadLetters", "NoCheckpoint", "LearnerDown"} <= set(names)
+    assert {
+        *("WorkerDown", "LearnerDown", "NoCheckpoint", "CheckpointRefused", "LagGrows", "LearnerFallsBehind"),
+        *("FreshnessSlow", "DeadLetters", "WrongKeys"),
+    } <= set(names)
     for rule in ALERTS:
         assert "expr" in rule
         assert rule["labels"]["severity"] in ("page", "warn")

@@ -47,7 +47,7 @@ class World:
         self.table = FakeTable()
         self.evidence = FakeTable("evidence")
         self.bystander = Bystander()
-        metrics = Metrics(CollectorRegistry())
+        self.metrics = metrics = Metrics(CollectorRegistry())
         outbox = Outbox(self.producer, prefix="p.")
         sessions = SessionTable(self.table)
         view = SessionView(sessions)
@@ -113,6 +113,20 @@ def test_a_click_leaves_at_once_with_its_stamps():
     assert decode(Trace, sent.headers[HEADER]) == Trace(event=1_105, label=10_000)
     assert world.bystander.labels == [label]
     assert len(world.bystander.events) == 2
+
+
+def test_what_is_not_keyed_by_its_user_is_counted_and_told_of_once(caplog):
+    async def scenario(world: World) -> None:
+        await world.take(inbound("impressions", shown(1_000)))
+        for offset, key in enumerate((b"user", None, b"r", b"user ")):
+            await world.take(inbound("clicks", clicked(1_100 + offset, f"r{offset}"), offset, key=key))
+
+    world = World()
+    asyncio.run(scenario(world))
+    assert b'freshrank_miskeyed_total{topic="clicks"} 3.0' in world.metrics.expose()
+    assert [record.message[:64] for record in caplog.records] == [
+        "clicks[0]@1: expected the user id 'user' as the message's key, g"
+    ]
 
 
 def test_time_closes_a_slate_and_then_its_messages_are_committed():
