@@ -48,6 +48,7 @@ class Scorer:
     def __init__(self, base: Base, embed: Embed, device: torch.device | str = "cpu") -> None:
         self._base = base
         self._origin = base.hash
+        self._bases = {base.hash: base}  # that of the start, the one before, and the present one
         self._device = device
         self._knowledge = base.knowledge(embed)
         ranker = base.ranker().to(device)
@@ -99,9 +100,10 @@ class Scorer:
         Raises:
             CheckpointRefused: it must not be served; the serving version stays.
         """
-        if manifest.base != self._base.hash:
-            self._follow(manifest)
-        tensors = checkpoint.verify(manifest, payload, self._base.hash, expected_shapes(self._frozen.ranker))
+        base = self._base_of(manifest)
+        tensors = checkpoint.verify(manifest, payload, base.hash, expected_shapes(self._frozen.ranker))
+        if base is not self._base:
+            self._stand_on(base)
         parent = self._parent(manifest, adapter_rank(tensors))
         ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
@@ -119,13 +121,17 @@ class Scorer:
         for version in (self._frozen, self._root):
             version.items.renew(rows)
 
-    def _follow(self, manifest: Manifest) -> None:
-        """Fold the version that the manifest names into the base, and stand on what comes of it.
+    def _base_of(self, manifest: Manifest) -> Base:
+        """The base that a checkpoint stands on: one that is held, or what its `folded` version amounts to.
 
         Raises:
             CheckpointRefused: that version is not at hand, or another base comes of it.
         """
         place = f"checkpoint {manifest.model}/{manifest.version}"
+        if manifest.parent is not None:
+            return self._base
+        if manifest.base in self._bases:
+            return self._bases[manifest.base]
         if self._full is None or manifest.folded != self._full[0]:
             raise CheckpointRefused(f"{place}: expected base {self._base.hash}, got {manifest.base}")
         base = consolidate(self._base, checkpoint.decode(self._full[1])[0])
@@ -133,6 +139,10 @@ class Scorer:
             raise CheckpointRefused(
                 f"{place}: expected base {manifest.base}, {manifest.folded} gave {base.hash}"
             )
+        return base
+
+    def _stand_on(self, base: Base) -> None:
+        """Let a base be the one that checkpoints are over; the one before is held, should they go back."""
         knowledge = self._knowledge.with_own_counts()
         numbering = base_numbering(knowledge, base.ids)
         for index, ids in base.ids.items():
@@ -140,6 +150,7 @@ class Scorer:
         knowledge.vocabulary.drain()
         knowledge.counters.load_rows(base.counts, numbering)
         ranker = base.ranker(numbering).to(self._device)
+        self._bases = {one.hash: one for one in (self._bases[self._origin], self._base, base)}
         self._base = base
         items = ItemVectors(ranker, knowledge, self._device)
         self._root = _Version(None, ranker, knowledge, numbering, items)

@@ -91,6 +91,36 @@ def test_a_scorer_without_the_folded_version_refuses() -> None:
         scorer.apply(manifest_of(later), later.payload)
 
 
+def test_scorers_follow_a_learner_that_goes_back_before_its_consolidations() -> None:
+    online, scorer = learner(), Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    held = online.snapshot()
+    made = drafts(online, 10)
+    assert len({draft.base for draft in made}) >= 3
+    for draft in made:
+        scorer.apply(manifest_of(draft), draft.payload)
+    again = learner()
+    again.restore(held)
+    for draft in drafts(again, 10, first=50_000):  # other labels: other weights, and other bases in time
+        scorer.apply(manifest_of(draft), draft.payload)
+    assert scorer.base.hash == again.base_hash not in {draft.base for draft in made[1:]}
+    own = score(again.ranker, again.knowledge, QUERIES, "cpu")
+    for served, expected in zip(scorer.score(QUERIES), own, strict=True):
+        np.testing.assert_allclose(served, expected, atol=4e-3)
+
+
+def test_a_damaged_checkpoint_over_a_new_base_leaves_a_scorer_where_it_was() -> None:
+    made, scorer = drafts(learner(), 6), Scorer(base(), embed)
+    later = next(number for number, draft in enumerate(made) if draft.folded is not None)
+    for draft in made[:later]:
+        scorer.apply(manifest_of(draft), draft.payload)
+    with pytest.raises(CheckpointRefused, match="sha256"):
+        scorer.apply(manifest_of(made[later]), b"")
+    assert (scorer.version, scorer.base.hash) == (made[later - 1].version, base().hash)
+    scorer.apply(manifest_of(made[later]), made[later].payload)
+    assert scorer.base.hash == made[later].base
+
+
 def test_resuming_over_a_consolidated_base_equals_running_through() -> None:
     through, resumed = learner(), learner()
     drafts(through, 6)
