@@ -19,7 +19,7 @@ class Example:
     """An encoded slate with what is to be learned of it: [n, K] float32, positions [n].
 
     Where it is a choice from the whole catalogue, the first of the n was chosen, the other m are negatives,
-    and `log_q` [m] is the log probability with which each was drawn; else `log_q` is empty. `taken` is the
+    and `log_q` [m] is the log of how often each was to be drawn; else `log_q` is empty. `taken` is the
     vocabulary's time at which its rows were looked up: a row may have a new owner since (`still_true`).
     """
 

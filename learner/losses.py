@@ -19,17 +19,15 @@ def pointwise(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def sampled_softmax(scores_pos: Tensor, scores_neg: Tensor, log_q: Tensor) -> Tensor:
     """Return the cross entropy of each positive against m sampled negatives, [n].
 
-    scores_pos [n]; scores_neg [n, m]; log_q, broadcastable to [n, m]: log probability with which one draw
-    took each negative, infinity where there is none. Negatives are weighted by 1/(m q), which makes their
-    sum an unbiased estimate of the sum over all items: popular ones, drawn more often, are not punished.
+    scores_pos [n]; scores_neg [n, m]; log_q, broadcastable to [n, m]: log of how often each negative was to
+    be drawn, infinity where there is none. Negatives are weighted by 1/q, which makes their sum an unbiased
+    estimate of the sum over all items: popular ones, drawn more often, are not punished.
     Source: Bengio and Senécal, IEEE Transactions on Neural Networks 2008.
 
-    >>> sampled_softmax(torch.zeros(1), torch.zeros(1, 3), torch.tensor(1 / 3).log()).exp().item()
+    >>> sampled_softmax(torch.zeros(1), torch.zeros(1, 3), torch.zeros(3)).exp().item()
     4.0
     """
-    drawn = torch.isfinite(log_q).expand_as(scores_neg).sum(-1, keepdim=True)
-    corrected = scores_neg - log_q - drawn.clamp_min(1).log()
-    everything = torch.cat([scores_pos[:, None], corrected], dim=-1)
+    everything = torch.cat([scores_pos[:, None], scores_neg - log_q], dim=-1)
     return everything.logsumexp(-1) - scores_pos
 
 

@@ -30,7 +30,7 @@ class NegativeSettings:
 
 
 class Drawn(NamedTuple):
-    """Negatives [m], and the log probability with which one draw takes each, float32 [m]."""
+    """Negatives [m], and the log of how often each was to be drawn, in expectation; float32 [m]."""
 
     rows: Ints
     log_q: Floats
@@ -81,7 +81,8 @@ class Negatives:
     def draw(self, shortlist: Ints, excluded: Ints, rng: np.random.Generator) -> Drawn:
         """Draw from the shortlist and from the stream, neither of it in `excluded`.
 
-        `log_q` is of the mixture of both, so that their sum stands for the sum over all items.
+        `log_q` is of both ways to be drawn together, so that the sum over what was drawn stands for the sum
+        over all that may be. What is drawn and excluded is not drawn again: the others do not come oftener.
         """
         settings = self._settings
         hard = shortlist[~np.isin(shortlist, excluded)]
@@ -89,10 +90,9 @@ class Negatives:
         recent = self._recent[: min(self._folded, len(self._recent))]
         sampled = recent[rng.integers(len(recent), size=settings.sampled)] if len(recent) else recent
         rows = np.concatenate([chosen, sampled[(sampled > 0) & ~np.isin(sampled, excluded)]])
-        by_list = len(chosen) / max(len(rows), 1)
-        q = by_list * np.isin(rows, hard) / max(len(hard), 1)
-        q = q + (1 - by_list) * self._frequencies.shares(rows)
-        return Drawn(rows, np.log(np.maximum(q, 1e-12)).astype(np.float32))
+        by_list = np.isin(rows, hard) * (len(chosen) / max(len(hard), 1))
+        expected = by_list + len(sampled) * self._frequencies.shares(rows)
+        return Drawn(rows, np.log(expected).astype(np.float32))
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """All of it as arrays."""

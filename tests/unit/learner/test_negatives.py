@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from learner.negatives import Negatives, NegativeSettings
 
@@ -28,8 +29,20 @@ def test_log_q_is_of_the_mixture() -> None:
     drawn = negatives().draw(SHORTLIST, NONE, np.random.default_rng(0))
     listed = drawn.rows < 10
     assert listed.sum() == 4
-    assert np.exp(drawn.log_q[listed]) == pytest.approx(0.5 / 8)
-    assert np.exp(drawn.log_q[drawn.rows == 10]) == pytest.approx(0.5 * 0.75)
+    assert np.exp(drawn.log_q[listed]) == pytest.approx(4 / 8)
+    assert np.exp(drawn.log_q[drawn.rows == 10]) == pytest.approx(4 * 0.75)
+
+
+@pytest.mark.parametrize("excluded", [NONE, np.array([1, 2, 3, 4, 5, 31, 40], np.int32)])
+def test_what_is_drawn_stands_for_all_that_may_be(excluded: NDArray[np.int32]) -> None:
+    """Five of 30 items have half of all engagements; two of them are also on the shortlist."""
+    rng = np.random.default_rng(0)
+    made = Negatives(NegativeSettings(hard=4, sampled=16))
+    for row in rng.choice(30, 8_000, p=np.r_[np.full(5, 0.1), np.full(25, 0.02)]) + 1:
+        made.fold(0, int(row))
+    shortlist = np.array([4, 5, *range(31, 41)], np.int32)
+    sums = [np.exp(-made.draw(shortlist, excluded, rng).log_q).sum() for _ in range(2_000)]
+    assert np.mean(sums) == pytest.approx(40 - len(excluded), rel=0.02)
 
 
 def test_nothing_to_draw_gives_nothing() -> None:
