@@ -156,7 +156,7 @@ class FineTuned:
             table = name.removesuffix(".weight")
             if table in self._tables:
                 change = change[torch.from_numpy(touched[self._tables[table]])]
-            entries, steps = quantise(torch.atleast_2d(change))
+            entries, steps = quantise(change if change.ndim > 1 else change[None])
             yield name, entries
             yield f"{name}.steps", steps
 
