@@ -116,7 +116,8 @@ class Updater:
     def publish(self) -> None:
         """Let the present weights be what later steps stay close to."""
         if self._settings.closeness:
-            self._published = {name: tensor.clone() for name, tensor in adapter_state(self._ranker).items()}
+            moved = adapter_state(self._ranker) | {"heads.intercept": self._ranker.heads.intercept.detach()}
+            self._published = {name: tensor.clone() for name, tensor in moved.items()}
 
     @torch.no_grad()
     def forget(self, index: str, rows: Sequence[int]) -> None:

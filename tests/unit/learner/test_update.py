@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from learner.online import OnlineLearner
 from learner.query import Query
@@ -69,6 +70,17 @@ def test_closeness_keeps_the_predictions_near_the_published_ones() -> None:
         drifted(online, turned, 160, first=20_000)
         moved.append(np.abs(shown_to(online) - published).mean())
     assert moved[1] < 0.8 * moved[0]
+
+
+def test_what_is_kept_close_to_is_all_that_was_published() -> None:
+    online = learner(closeness=1.0)
+    drifted(online, born, 160, first=10_000)
+    online.checkpoint()
+    published = dict(online._updater._published)
+    moves = {name for name, weight in online.ranker.named_parameters() if weight.requires_grad}
+    assert published.keys() == moves
+    drifted(online, turned, 160, first=20_000)
+    assert all(torch.equal(weight, online._updater._published[name]) for name, weight in published.items())
 
 
 @pytest.mark.parametrize("closeness", [0.0, 1.0])
