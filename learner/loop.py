@@ -19,6 +19,7 @@ from learner.freshness import TraceSample
 from learner.ports import Clock, Online, Ports, Prepare, Received
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
+from schemas.errors import SnapshotError
 from schemas.evaluation import Evaluation
 
 logger = logging.getLogger(__name__)
@@ -33,9 +34,11 @@ EXPLODED_NATS: Final = 50.0
 STOP_S: Final = 2.0
 """Longest wait for each of the last checkpoint and snapshot, before and after: 8 s in all."""
 
-
 PUBLISHED_S: Final = 60.0
 """Longest wait for a checkpoint where they are published by count: in a longer outage it comes late."""
+
+WRITTEN_S: Final = 60.0
+"""Longest wait for the snapshot of a new base, and for the one before."""
 
 
 def run(settings: LearnerSettings, online: Online, ports: Ports, clock: Clock, stop: threading.Event) -> None:
@@ -161,6 +164,8 @@ class Loop:
         if fault is not None:
             self._reject(fault)
             return
+        if self._published is not None and draft.base != self._published.base:
+            self._save_whole()
         self._ports.models.publish(self._prepare(draft))
         self._ports.labels.commit()
         self._published, self._published_ms, self._unpublished = draft, self._clock(), 0
@@ -196,6 +201,18 @@ class Loop:
         self._hold()
         self._ports.snapshots.write(self._held, _named(self._ports.labels.offsets()))
         self._saved_ms, self._unsaved = self._clock(), 0
+
+    def _save_whole(self) -> None:
+        """Snapshot, and go on once it is written.
+
+        Scorers that have folded a base go on from it: no crash may take the learner back before it.
+        """
+        snapshots = self._ports.snapshots
+        if snapshots.wait(WRITTEN_S):
+            self._save()
+            if snapshots.wait(WRITTEN_S):
+                return
+        raise SnapshotError(f"snapshot of a new base: expected it whole within {WRITTEN_S} s, got none")
 
     def _hold(self) -> None:
         self._held = self._online.snapshot()

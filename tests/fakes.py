@@ -31,15 +31,20 @@ class FakeOnline:
     """An online learner whose weights are the list of the labels it was given, duplicates included.
 
     `poison` are label ids that ruin the loss; `corrupt` those that ruin the weights without its showing,
-    `exploding` those that make the loss large, but finite.
+    `exploding` those that make the loss large, but finite. From each of `folding` on it stands on a new base.
     """
 
     def __init__(
-        self, poison: Sequence[str] = (), corrupt: Sequence[str] = (), exploding: Sequence[str] = ()
+        self,
+        poison: Sequence[str] = (),
+        corrupt: Sequence[str] = (),
+        exploding: Sequence[str] = (),
+        folding: Sequence[str] = (),
     ) -> None:
         self.poison = frozenset(poison)
         self.corrupt = frozenset(corrupt)
         self.exploding = frozenset(exploding)
+        self.folding = frozenset(folding)
         self.weights: list[str] = []
         self.items: dict[str, Item] = {}
 
@@ -54,7 +59,7 @@ class FakeOnline:
         weights = {"weight": torch.tensor([value])}
         return Draft(
             weights=Copy(dense=weights, numbers={}, names={}, rows={}, counts={}),
-            base="base",
+            base="base" + "'" * len(self.folding.intersection(self.weights)),
             examples_seen=len(self.weights),
             metrics={"loss": 1e3 if self.exploding.intersection(self.weights) else 0.5},
             learned=2,

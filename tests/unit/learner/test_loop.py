@@ -12,6 +12,7 @@ from learner import checkpoint
 from learner.loop import REJECTED, Loop, run
 from learner.ports import ItemChange, Ports, Received
 from learner.settings import LearnerSettings
+from schemas.errors import SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session
 from schemas.trace import Trace
@@ -90,8 +91,8 @@ class World:
             self.loop.step()
 
 
-def begun(count: int, **world: Any) -> World:
-    made = World(log_of(count), **world)
+def begun(count: int, partitions: int = 2, **world: Any) -> World:
+    made = World(log_of(count, partitions), **world)
     made.loop.restore()
     return made
 
@@ -231,6 +232,24 @@ def test_a_ruined_state_is_back_at_the_newest_snapshot() -> None:
     assert world.online.weights == []
     assert world.evaluations.records[0].value == 4
     assert world.labels.offsets() == {0: 4, 1: 0}
+
+
+def test_a_new_base_is_in_a_snapshot_before_scorers_hear_of_it() -> None:
+    world = begun(10, 1, online=lambda: FakeOnline(folding=["r4#0"], poison=["r6#0"]))
+    world.steps(3, ms=1_000)
+    assert [manifest.base for manifest, _ in world.models.published] == ["base", "base", "base'"]
+    assert world.snapshots.written is not None
+    assert world.snapshots.written.offsets == world.models.published[-1][0].offsets
+    world.steps(2, ms=1_000)  # a rejected checkpoint does not take it back either
+    assert world.models.published[-1][0].base == "base'"
+
+
+def test_a_new_base_that_cannot_be_kept_is_not_published() -> None:
+    world = begun(10, 1, online=lambda: FakeOnline(folding=["r4#0"]))
+    world.snapshots.ready = False
+    with pytest.raises(SnapshotError, match="expected it whole"):
+        world.steps(3, ms=1_000)
+    assert [manifest.base for manifest, _ in world.models.published] == ["base", "base"]
 
 
 @settings(max_examples=200, deadline=None)
