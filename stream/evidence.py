@@ -63,14 +63,16 @@ class _Handed(msgspec.Struct, array_like=True):
 
     is_cut: bool
     seals: list[_Packed]
+    safe_ts: int = 0
 
 
-def pack(seals: Sequence[Seal]) -> bytes:
+def pack(seals: Sequence[Seal], safe_ts: int = 0) -> bytes:
     """Return as many of the newest seals as a record holds, and the newest in any case.
 
     >>> seals = [Seal(epoch, epoch, bytes(9)) for epoch in range(3)]
-    >>> [(seal.epoch, seal.state == bytes(9)) for seal in unpack(pack(seals))[1]]
-    [(0, True), (1, True), (2, True)]
+    >>> is_cut, unpacked, safe_ts = unpack(pack(seals, 5))
+    >>> is_cut, unpacked == seals, safe_ts
+    (False, True, 5)
     """
     kept: list[_Packed] = []
     size = 0
@@ -79,15 +81,14 @@ def pack(seals: Sequence[Seal]) -> bytes:
         if kept and size > RECORD_BYTES:
             break
         kept.append(_Packed(seal.epoch, seal.effective_ts, seal.packed))
-    return msgspec.msgpack.encode(_Handed(len(kept) < len(seals), kept[::-1]))
+    return msgspec.msgpack.encode(_Handed(len(kept) < len(seals), kept[::-1], safe_ts))
 
 
-def unpack(raw: bytes) -> tuple[bool, list[Seal]]:
-    """Return whether older seals were left out, and those that were packed, the oldest first."""
+def unpack(raw: bytes) -> tuple[bool, list[Seal], int]:
+    """Return whether older seals were left out, those that were packed, the oldest first, and `safe_ts`."""
     handed = msgspec.msgpack.decode(raw, type=_Handed)
-    return handed.is_cut, [
-        Seal(one.epoch, one.effective_ts, zlib.decompress(one.state)) for one in handed.seals
-    ]
+    seals = [Seal(one.epoch, one.effective_ts, zlib.decompress(one.state)) for one in handed.seals]
+    return handed.is_cut, seals, handed.safe_ts
 
 
 class _Visible(NamedTuple, Generic[E]):
@@ -157,13 +158,14 @@ class Evidence(Generic[E]):
         self._untaken = True
 
     def take(self, safe_ts: int) -> bytes | None:
-        """Return the seals that a successor needs, if one is new since the last call; write them down.
+        """Return the seals that a successor needs, and `safe_ts`, if one is new since the last call.
 
         Args:
             safe_ts: the event time from which a successor would begin, once what is done now is committed.
                 It may begin where the last call said as well: the commit may fail.
         """
-        raw = pack(self._seals) if self._untaken else None
+        is_new = self._untaken or safe_ts > self._from_ts
+        raw = pack(self._seals, safe_ts) if is_new else None
         self.let_go(safe_ts)
         return raw
 
@@ -173,14 +175,16 @@ class Evidence(Generic[E]):
         self._forget(self._from_ts)
         self._from_ts = safe_ts
 
-    def restore(self, raw: bytes) -> None:
-        """Go on from what `take` returned, before anything is folded."""
-        is_cut, seals = unpack(raw)
+    def restore(self, raw: bytes) -> int:
+        """Go on from what `take` returned, before anything is folded; returns what it was told."""
+        is_cut, seals, safe_ts = unpack(raw)
         for seal in seals:
             self._add(seal)
         if is_cut:  # the oldest that is left is the next best before it as well
             self._visible[0] = self._visible[1]
-        self._grow_on()
+        if seals:
+            self._grow_on()
+        return safe_ts
 
     def sealed(self) -> list[tuple[int, E]]:
         """The epochs whose seals are at hand, oldest first, and the estimates of each."""

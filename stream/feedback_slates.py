@@ -2,10 +2,10 @@
 
 from hashlib import sha256
 
-from schemas.events import Feedback
 from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session
-from schemas.opinions import is_liked, opinion, value
+from schemas.opinions import opinion, speaks_for
 from schemas.record import ID_BYTES
+from stream.agenda import Due
 
 
 def feedback_id(event_id: str) -> str:
@@ -18,30 +18,31 @@ def feedback_id(event_id: str) -> str:
     return plain if len(plain.encode()) <= ID_BYTES else f"feedback:{sha256(event_id.encode()).hexdigest()}"
 
 
-def label_feedback(event: Feedback, session: Session, trust: float = 1.0) -> LabeledSlate:
+def label_feedback(due: Due, session: Session, trust: float = 1.0) -> LabeledSlate:
     """Return the one final revision of a slate that holds just the judged item.
 
     What only takes back weighs nothing: no slate says what, and what was learned of it stays.
     """
-    said = opinion(event.kind, value(event))
+    ts, _, event_id, _, item_id, kind, value, user_id = due
+    said = opinion(kind, value)
     outcome = Outcome(
-        item_id=event.item_id,
+        item_id=item_id,
         position=0,
-        clicked=is_liked(event),
+        clicked=speaks_for(kind, value),
         satisfaction=said,
-        feedback={event.kind: value(event)},
+        feedback={kind: value},
         trust=trust,
         weight=0.0 if said is None else 1.0,
         final=True,
     )
     return LabeledSlate(
-        request_id=feedback_id(event.event_id),
+        request_id=feedback_id(event_id),
         revision=0,
-        user_id=event.user_id,
-        ts=event.ts,
-        observed_ts=event.ts,
+        user_id=user_id,
+        ts=ts,
+        observed_ts=ts,
         surface=FEEDBACK_SURFACE,
         session=session,
-        slate=[event.item_id],
+        slate=[item_id],
         outcomes=[outcome],
     )

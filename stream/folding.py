@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, MutableMapping
 from typing import Generic, TypeVar
 
-from schemas.events import Dwell, UserEvent
+from schemas.events import Dwell, Impression, Search, UserEvent
 from schemas.labels import LabeledSlate, Session
 from stream import sessions as session
 from stream.dedup import Seen
@@ -60,7 +60,7 @@ class PartitionFold(Generic[Token]):
     def fold(
         self, event: UserEvent, topic: str, token: Token, now_ms: int, logged_ms: int = END
     ) -> list[LabeledSlate]:
-        """Take one event; return the labels known at once (clicks, feedback without a slate).
+        """Take one event; return the labels known at once, which are those of clicks.
 
         Args:
             event: an admitted event of this partition.
@@ -72,13 +72,18 @@ class PartitionFold(Generic[Token]):
         """
         ts = event.ts
         self._watermark.observe(topic, ts if ts < logged_ms else logged_ms, now_ms)
+        # What was done may belong to a slate that is shown up to a window later, by clocks that differ.
+        needed_ts = ts if type(event) in (Impression, Search) else ts + self._settings.longest_ms
         # What is late has its turn in the next advance, and is not done before it.
-        span = self._settings.span(ts if ts > self._safe_ts else self._safe_ts)
+        span = self._settings.span(needed_ts if needed_ts > self._safe_ts else self._safe_ts)
         self._tokens[span].append(token)
         if not self._seen.is_new(topic, event.event_id):
             self._labeler.counts["duplicates"] += 1
             return []
         self._remember(event)
+        if ts < self._safe_ts and type(event) is Impression:
+            self._labeler.counts["too_late"] += 1
+            return []
         return self._labeler.fold(event)
 
     def advance(
@@ -112,7 +117,8 @@ class PartitionFold(Generic[Token]):
     def take_evidence(self) -> bytes | None:
         """Return what a successor needs of the evidence, if that changed since the last call.
 
-        Call it before every commit, and make it durable, as the sessions, before the commit.
+        Call it before every commit, and make it durable, as the sessions, before the commit; and not before
+        all labels that were returned by now are: it says from which event time on a successor tells any.
         """
         # What was done at the last call is committed: sessions need not show moments before it.
         self._committed_ts, self._taken_ts = self._taken_ts, self._safe_ts
@@ -125,8 +131,8 @@ class PartitionFold(Generic[Token]):
 
     def restore_evidence(self, raw: bytes) -> None:
         """Go on from the evidence that a predecessor took; before the first event is folded."""
-        self._evidence.restore(raw)
-        self._labeler.take_over()
+        self._safe_ts = self._evidence.restore(raw)
+        self._labeler.take_over(self._safe_ts)
 
     def session_of(self, user_id: str, ts: int, request_id: str | None = None) -> Session:
         """Return what is known of a user strictly before `ts`, leaving out what they did in a request."""
@@ -142,8 +148,9 @@ class PartitionFold(Generic[Token]):
     def counts(self) -> dict[str, int]:
         """Totals so far, of those that are not 0.
 
-        duplicates, repeated_impressions, orphans (no impression came), off_slate (an item not shown),
-        other_user (a slate shown to somebody else), corrections, late_clicks.
+        duplicates, repeated_impressions, too_late (impressions of a time whose labels are all told), orphans
+        (no impression came), off_slate (an item not shown), other_user (a slate shown to somebody else),
+        corrections, late_clicks.
         """
         return dict(self._labeler.counts)
 

@@ -81,12 +81,9 @@ class JoinSettings:
         return self.longest_ms
 
     def safe_ts(self, watermark: int) -> int:
-        """The event time before which no message matters any more, in whole epochs.
-
-        The lateness more: what was done may be stamped before the impression, by clocks that differ.
-        """
-        return (watermark - self.horizon_ms) // self.epoch_ms * self.epoch_ms - self.lateness_ms
+        """The event time before which all slates have taught all that they can, in whole epochs."""
+        return (watermark - self.horizon_ms) // self.epoch_ms * self.epoch_ms
 
     def span(self, ts: int) -> int:
-        """The number of the span, from one `safe_ts` to the next, that a message belongs to."""
-        return (ts + self.lateness_ms) // self.epoch_ms
+        """The number of the span, from one `safe_ts` to the next, that an event time belongs to."""
+        return ts // self.epoch_ms

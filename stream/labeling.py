@@ -2,8 +2,8 @@
 
 Two paths. A click leaves at once, as a revision of its own. Everything else waits for its turn in event
 time: the watermark releases impressions, engagements and closings in one order, however they arrived, so
-that the same log gives the same labels whatever the batch boundaries, the order across topics, or restarts
-(as long as each topic is in order, and topics are apart by at most the lateness).
+that the same log gives the same labels whatever the batch boundaries, the order of arrival (within the
+lateness), or restarts.
 """
 
 from collections import Counter, defaultdict, deque
@@ -66,7 +66,7 @@ class Labeler:
         self._early: defaultdict[str, list[Due]] = defaultdict(list)
         self._unsealed: set[int] = set()
         self._handed_over: list[LabeledSlate] = []
-        self._newest_ts = self._late = 0
+        self._newest_ts = self._late = self._told_ts = 0
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -91,7 +91,8 @@ class Labeler:
             of = event.event_id, event.request_id, event.item_id, "dwell", event.dwell_ms
             self._agenda.add((event.ts, DWELL, *of, event.user_id))
         elif type(event) is Feedback:
-            return self._hear(event)
+            of = event.event_id, event.request_id or "", event.item_id, event.kind, value(event)
+            self._agenda.add((event.ts, FEEDBACK, *of, event.user_id))
         return []
 
     def advance(self, watermark: int) -> list[LabeledSlate]:
@@ -136,14 +137,6 @@ class Labeler:
         label = tell_click(slate, click, slate.glimpse, self._rules, self._evidence.at(click.ts))
         return [] if label is None else [label]
 
-    def _hear(self, event: Feedback) -> list[LabeledSlate]:
-        if event.request_id is None:
-            trust = trust_in(event.user_id, event.item_id, self._rules, self._evidence.at(event.ts))
-            return [label_feedback(event, self._session_of(event.user_id, event.ts, ""), trust)]
-        of = event.event_id, event.request_id, event.item_id, event.kind, value(event)
-        self._agenda.add((event.ts, FEEDBACK, *of, event.user_id))
-        return []
-
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
         ts, rank, request_id = due[0], due[1], due[3]
@@ -153,6 +146,8 @@ class Labeler:
         if rank == EXPIRE:
             self._expire(ts, request_id)
             return None
+        if not request_id:
+            return self._hear(due)
         slate = self._slates.get(request_id)
         if slate is None or (slate.session is None and rank > IMPRESSION):
             if rank != CLOSE:  # an old timer finds nothing
@@ -213,6 +208,14 @@ class Labeler:
         if rank == CLICK and self._is_quick:
             return pass_over(slate, shown, ts, self._rules, self._evidence.at(ts))
         return None
+
+    def _hear(self, due: Due) -> LabeledSlate | None:
+        """Tell of feedback that belongs to no slate, unless a predecessor did."""
+        ts, *_, item_id, _, _, user_id = due
+        if ts < self._told_ts:
+            return None
+        trust = trust_in(user_id, item_id, self._rules, self._evidence.at(ts))
+        return label_feedback(due, self._session_of(user_id, ts, ""), trust)
 
     def _keep_early(self, due: Due) -> None:
         """Keep what came before its impression, by a window at most: clocks differ, and topics lag."""
@@ -280,8 +283,12 @@ class Labeler:
         self._evidence.seal(epoch)
         return [revoke(told, last_ts) for told in growing.trust.taken_back]
 
-    def take_over(self) -> None:
-        """Tell again what a predecessor's seals took back, in the next advance: it may have died before."""
+    def take_over(self, told_ts: int) -> None:
+        """Go on after a predecessor, which has told all labels of what was shown or said before `told_ts`.
+
+        Tell again what its seals took back, in the next advance: it may have died before.
+        """
+        self._told_ts = told_ts
         self._handed_over = [
             revoke(told, self._last_ts(epoch))
             for epoch, estimates in self._evidence.sealed()

@@ -156,7 +156,9 @@ class Labeller:
             for begin in range(0, len(stock.changed), SLICE):
                 await self._write(era, stock.partition, stock.changed[begin : begin + SLICE], None)
                 await asyncio.sleep(0)
-            await self._write(era, stock.partition, [], stock.evidence)
+            if stock.evidence is not None:
+                await self._outbox.settle()  # it says which labels are out
+                await self._write(era, stock.partition, [], stock.evidence)
         await self._outbox.settle()
         if era == self._era:
             await self._progress.commit(

@@ -37,7 +37,7 @@ def taken_back(told: list[LabeledSlate]) -> dict[str, bytes]:
 
 
 def told_by_mortals(planted: Attack, rng: np.random.Generator) -> list[LabeledSlate]:
-    """Label by workers that die one after the other, their last labels lost though their evidence is not."""
+    """Label by workers that die one after the other; labels are lost that new evidence has not followed."""
     told: list[LabeledSlate] = []
     done: set[int] = set()
     evidence, fold, number = None, partition(planted, trust=True), 0
@@ -50,7 +50,11 @@ def told_by_mortals(planted: Attack, rng: np.random.Generator) -> list[LabeledSl
             told += last
             continue
         last += fold.advance(0)
-        evidence = fold.take_evidence() or evidence
+        taken = fold.take_evidence()
+        evidence = taken or evidence
+        if taken is not None:
+            told += last
+            last = []
         if rng.random() < 0.05:
             fold, number = partition(planted, trust=True), max(done, default=-1) + 1
             if evidence is not None:

@@ -79,7 +79,7 @@ def test_of_more_seals_than_fit_the_newest_are_handed_over():
     seals = [Seal(epoch, epoch, np.random.default_rng(epoch).bytes(RECORD_BYTES // 4)) for epoch in range(9)]
     raw = pack(seals)
     assert len(raw) <= RECORD_BYTES
-    is_cut, handed = unpack(raw)
+    is_cut, handed, _ = unpack(raw)
     assert is_cut
     assert handed == seals[-len(handed) :]
     assert len(handed) == 3

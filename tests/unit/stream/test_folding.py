@@ -207,20 +207,37 @@ def test_a_message_is_done_once_nothing_can_change_its_labels():
     fold.advance(now_ms=last_ms - JOIN.window_ms)
     assert fold.done_tokens() == []
     fold.advance(now_ms=last_ms)
-    assert fold.done_tokens() == [0, 1, 2]
+    assert fold.done_tokens() == [0, 2]
+    fold.advance(now_ms=last_ms + JOIN.window_ms)  # a click may be stamped before its impression
+    assert fold.done_tokens() == [1]
 
 
 def test_a_late_message_is_not_done_before_it_had_its_turn():
     fold, ts = partition({}), 10 * JOIN.horizon_ms
     fold.fold(impression("r", ts), "impressions", "timely", now_ms=0)
     fold.advance(now_ms=0)
-    fold.fold(impression("late", 5, user_id="v"), "impressions", "late", now_ms=0)
+    late = impression("late", ts - JOIN.horizon_ms - LATENESS, user_id="v")
+    fold.fold(late, "impressions", "late", now_ms=0)
     assert fold.done_tokens() == []
     (label,) = fold.advance(now_ms=1)
     assert label.request_id == "late"
     assert fold.done_tokens() == []
     fold.advance(now_ms=JOIN.window_ms)
     assert fold.done_tokens() == ["late"]
+
+
+def test_an_impression_of_a_time_whose_labels_are_told_gives_none_also_after_a_restart():
+    events = [impression("r", 5), click("r", 6), impression("later", 10 * JOIN.horizon_ms, user_id="v")]
+    fold, successor = partition({}), partition({})
+    labels = run(fold, [Message(topic_of(event), 0, event) for event in events], random.Random(0))
+    fold.advance(now_ms=0)
+    successor.restore_evidence(fold.take_evidence())
+    for one in (fold, successor):
+        assert not one.fold(click("r", 6), "clicks", None, 0)
+        assert not one.fold(impression("r", 5, event_id="again"), "impressions", None, 0)
+        assert {label.request_id for label in one.drain()} <= {"later"}
+        assert one.counts["too_late"] == 1
+    assert labels
 
 
 def test_sessions_are_those_of_the_caller_and_changes_are_told_once():

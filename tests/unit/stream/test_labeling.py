@@ -158,7 +158,8 @@ def test_an_item_shown_twice_has_one_outcome_where_it_stands_highest(labeler, pl
     ("kind", "value", "clicked", "pleased"), [("like", None, True, 1), ("rating", 2.0, False, 0.4)]
 )
 def test_feedback_without_a_slate_is_one_of_its_own(labeler, kind, value, clicked, pleased):
-    (label,) = fold(labeler, feedback(kind, 5, value=value))
+    assert fold(labeler, feedback(kind, 5, value=value)) == []
+    (label,) = labeler.advance(END)
     (outcome,) = label.outcomes
     assert (label.request_id, label.surface, label.slate) == (f"feedback:f-{kind}-a-5", "feedback", ["a"])
     assert (outcome.clicked, outcome.satisfaction, outcome.final) == (clicked, pleased, True)
@@ -244,7 +245,8 @@ def test_what_is_taken_back_says_nothing_any_more():
     labeler = new()
     fold(labeler, impression("r", 0), dwell("r", 5, 9_000), feedback("like", 6, request_id="r"))
     fold(labeler, feedback("like", 7, request_id="r", value=0.0))
-    (alone,) = fold(labeler, feedback("like", 8, value=0.0))
+    fold(labeler, feedback("like", 8, value=0.0))
+    (alone,) = labeler.advance(9)
     (final,) = labeler.advance(END)
     assert final.outcomes[0].satisfaction == 0.5
     assert task_targets(final.outcomes[0])[2] == 0

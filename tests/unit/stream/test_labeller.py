@@ -135,7 +135,7 @@ def test_time_closes_a_slate_and_then_its_messages_are_committed():
         await world.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
         await world.tick()
         assert world.progress.committed == {("impressions", 0): 4, ("clicks", 0): 9}
-        world.hear(*[1_000] * (2 * JOIN.horizon_ms // 1_000))
+        world.hear(*[1_000] * (3 * JOIN.horizon_ms // 1_000))
         await world.tick()
 
     world = World()
