@@ -22,19 +22,54 @@ class Engagement(msgspec.Struct, gc=False):
     impossible: bool = False
 
 
-def final(
+def untouched(
     shown: ShownItem,
-    known: Engagement | None,
+    rules: Rules,
+    learned: Estimates,
+    surface: str,
+    *,
+    weight: float,
+    lowest: int,
+    trust: float,
+) -> Outcome:
+    """Return the final outcome of an item that the user did nothing with.
+
+    Args:
+        shown: the item.
+        rules: how to judge.
+        learned: the estimates in effect.
+        surface: where it was shown.
+        weight: how much it counts, as of when it was first taken for a negative.
+        lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
+            looked at what is above (the cascade of Craswell et al., WSDM 2008).
+        trust: in what the user does with it.
+    """
+    seen = 1.0
+    if shown.position > lowest and "examination" in rules.refinements:
+        seen = learned.examined(surface, shown.position)
+    return Outcome(
+        item_id=shown.item_id,
+        position=shown.position,
+        propensity=shown.propensity,
+        examined=seen,
+        trust=trust,
+        weight=weight,
+        final=True,
+    )
+
+
+def touched(
+    shown: ShownItem,
+    known: Engagement,
     rules: Rules,
     learned: Estimates,
     surface: str,
     duration_ms: float | None,
     *,
     negative_weight: float,
-    lowest: int,
     trust: float,
 ) -> Outcome:
-    """Return the outcome when all is known.
+    """Return the final outcome of an item that the user did something with; see `untouched`.
 
     Args:
         shown: the item.
@@ -43,24 +78,9 @@ def final(
         learned: the estimates in effect.
         surface: where it was shown.
         duration_ms: its length, if known.
-        negative_weight: how much it counts if it is a negative, as of when it was first taken for one.
-        lowest: the position of the lowest click on the slate, −1 without one: whoever clicked there has
-            looked at what is above (the cascade of Craswell et al., WSDM 2008).
+        negative_weight: how much it counts if it was not clicked.
         trust: in what the user does with it.
     """
-    if known is None:
-        seen = 1.0
-        if shown.position > lowest and "examination" in rules.refinements:
-            seen = learned.examined(surface, shown.position)
-        return Outcome(
-            item_id=shown.item_id,
-            position=shown.position,
-            propensity=shown.propensity,
-            examined=seen,
-            trust=trust,
-            weight=negative_weight,
-            final=True,
-        )
     clicked = known.clicked_ts is not None
     pleased = _satisfaction(known, rules, learned, surface, duration_ms)
     # What the user says comes first: who complains of an item, or praises it, did not leave it by mistake.

@@ -252,18 +252,18 @@ def _add_search(state: SessionState, search: tuple[int, str, str]) -> None:
 def _add_mark(state: SessionState, request_id: str, item_id: str, new: Mark) -> None:
     """Add a mark to its touch, or begin a touch with it."""
     touches = state.touches
-    known = touches and [one for one in touches if one.item_id == item_id and one.request_id == request_id]
+    # Ids of requests tell more apart than those of items, and a property costs as much as a call.
+    known = [n for n, one in enumerate(touches) if one.request_id == request_id and one.seen[1] == item_id]
     if not known:
         _insert(state, request_id, item_id, [new])
         return
-    marks = [mark for one in known for mark in one.marks]
+    marks = [mark for place in known for mark in touches[place].marks]
     if new in marks or (len(marks) >= MARKS and marks[-1] < new):
         return
     insort(marks, new)
     del marks[MARKS:]
-    for one in known:
-        touches.remove(one)
-        _add(state.counts, one.counts, -1)
+    for place in reversed(known):
+        _add(state.counts, touches.pop(place).counts, -1)
     for group in _groups(marks):
         _insert(state, request_id, item_id, group)
 

@@ -135,7 +135,8 @@ def pass_over(
 def close(slate: Slate, ts: int, durations: Durations, rules: Rules, learned: Estimates) -> LabeledSlate:
     """Return the final revision, which decides every item, as of event time `ts`."""
     slate.closed_ts = ts
-    decided = [_final(slate, item, durations, rules, learned) for item in distinct(slate)]
+    unclicked = _unclicked(slate, rules, learned)
+    decided = [_final(slate, item, durations, rules, learned, unclicked) for item in distinct(slate)]
     return _revision(slate, 2 * len(slate.impression.items), ts, slate.session, decided)
 
 
@@ -145,7 +146,8 @@ def correct(
     """Return a revision of one item that was heard of after the slate was closed."""
     slate.corrections += 1
     revision = 2 * len(slate.impression.items) + slate.corrections
-    return _revision(slate, revision, ts, slate.session, [_final(slate, shown, durations, rules, learned)])
+    decided = _final(slate, shown, durations, rules, learned, _unclicked(slate, rules, learned))
+    return _revision(slate, revision, ts, slate.session, [decided])
 
 
 def distinct(slate: Slate) -> Iterable[ShownItem]:
@@ -218,26 +220,28 @@ def _told(slate: Slate, used: Estimates) -> Told | None:
     return Told(shown.user_id, shown.request_id, shown.surface, shown.ts, revision, trusted[:MOST_TOLD])
 
 
-def _final(slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, learned: Estimates) -> Outcome:
+def _final(
+    slate: Slate, shown: ShownItem, durations: Durations, rules: Rules, learned: Estimates, unclicked: float
+) -> Outcome:
     known = slate.engagements.get(shown.item_id)
-    duration_ms = None if known is None or known.dwell_ms is None else durations(shown.item_id)
-    surface = slate.impression.surface
+    surface, user_id = slate.impression.surface, slate.impression.user_id
+    trust = outcomes.trust_in(user_id, shown.item_id, rules, learned)
     # A quick negative keeps the weight it was told with: the click that it waits for may still come.
-    negative_weight = slate.passed.get(shown.item_id)
-    if negative_weight is None:
-        elapsed_ms = (slate.closed_ts or 0) - slate.impression.ts
-        negative_weight = outcomes.negative_weight(rules, learned, surface, elapsed_ms)
-    return outcomes.final(
-        shown,
-        known,
-        rules,
-        learned,
-        surface,
-        duration_ms,
-        negative_weight=negative_weight,
-        lowest=slate.lowest,
-        trust=outcomes.trust_in(slate.impression.user_id, shown.item_id, rules, learned),
+    weight = slate.passed.get(shown.item_id, unclicked)
+    if known is None:
+        return outcomes.untouched(
+            shown, rules, learned, surface, weight=weight, lowest=slate.lowest, trust=trust
+        )
+    duration_ms = None if known.dwell_ms is None else durations(shown.item_id)
+    return outcomes.touched(
+        shown, known, rules, learned, surface, duration_ms, negative_weight=weight, trust=trust
     )
+
+
+def _unclicked(slate: Slate, rules: Rules, learned: Estimates) -> float:
+    """How much an item counts as a negative from the slate's end on."""
+    shown = slate.impression
+    return outcomes.negative_weight(rules, learned, shown.surface, (slate.closed_ts or 0) - shown.ts)
 
 
 def _revision(

@@ -40,6 +40,9 @@ Counts: TypeAlias = tuple[int, int, int, int, int]
 
 _CLICKED: Counts = (1, 0, 0, 0, 0)
 
+_COUNTED = (CLICK, DWELL)
+"""What its single mark says is told by its look."""
+
 
 class Touch(msgspec.Struct, array_like=True, gc=False):
     """What a user did with one item of one slate: its look, and its marks, oldest first, if several.
@@ -79,7 +82,10 @@ class Touch(msgspec.Struct, array_like=True, gc=False):
     @property
     def counts(self) -> Counts:
         """What it adds to the counters of its user."""
-        return glance(self.seen[1], self.marks)[1]
+        _, item_id, action, share = self.seen
+        if not self.several and action in _COUNTED:
+            return (0, 1, share, 0, 0) if action == DWELL else _CLICKED
+        return glance(item_id, self.marks)[1]
 
 
 def touch(request_id: str, item_id: str, marks: Sequence[Mark]) -> Touch:
