@@ -28,13 +28,18 @@ class TextBlocks(nn.Module):
         A text without tokens has the vector zero, and costs nothing.
         """
         there = (states != 0).any(-1)
-        told = there.any(-1).nonzero().squeeze(-1)
+        lengths = there.sum(-1)
         vectors = states.new_zeros(len(states), states.shape[-1])
-        if not len(told):
-            return vectors
-        states, there = states[told], there[told]
+        for most in _lengths(states.shape[1]):
+            own = ((lengths > most // 2) & (lengths <= most)).nonzero().squeeze(-1)
+            if len(own):
+                read = self._read(states[own, :most], there[own, :most])
+                vectors = vectors.index_copy(0, own, read.to(vectors.dtype))
+        return vectors
+
+    def _read(self, states: Tensor, there: Tensor) -> Tensor:
         hidden = self.model(inputs_embeds=states, attention_mask=there.long(), use_cache=False)
-        return vectors.index_copy(0, told, pooled(hidden.last_hidden_state, there).to(vectors.dtype))
+        return pooled(hidden.last_hidden_state, there)
 
 
 def pooled(hidden: Tensor, there: Tensor) -> Tensor:
@@ -48,6 +53,15 @@ def blocks_in(config: str) -> int:
     """How many blocks a model of this configuration has."""
     blocks: int = AutoConfig.for_model(**json.loads(config)).num_hidden_layers
     return blocks
+
+
+def _lengths(longest: int) -> list[int]:
+    """Bounds between which texts are read together: with a long one, short ones would be mostly padding.
+
+    >>> _lengths(20)
+    [1, 2, 4, 8, 16, 32]
+    """
+    return [1 << power for power in range((longest - 1).bit_length() + 1)] if longest else []
 
 
 class _Given(nn.Module):

@@ -27,6 +27,7 @@ from learner.token_states import padded
 from learner.update import adapted
 from learner.update_settings import UpdateSettings
 from schemas.errors import BaseError
+from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of
 from tests.wordy import PLAIN, SHAPE, WIDTH, items, save_encoder, slates
 
@@ -68,6 +69,14 @@ def plain(laid: Foundation) -> Base:
     """A base that knows the items that name their kind; no block of it is adapted."""
     training = BackfillSettings(epochs=3, batch=64)
     return train_base(items(PLAIN), slates(1_500, 1, PLAIN), laid.embed, "wordy", SHAPE, training).base
+
+
+def _click_auc(online: OnlineLearner, of: list[LabeledSlate]) -> float:
+    """How often what is clicked on is scored above what is not."""
+    queries = [Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in of]
+    scores = np.concatenate([each[:, 0] for each in score(online.ranker, online.knowledge, queries, "cpu")])
+    clicked = np.array([outcome.clicked for slate in of for outcome in slate.outcomes])
+    return float((scores[clicked][:, None] > scores[~clicked]).mean())
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +218,24 @@ def test_what_is_exported_is_exact(
     theirs = score(with_peft.base_model.model, online.knowledge, QUERIES, "cpu")
     for own, other in zip(score(online.ranker, online.knowledge, QUERIES, "cpu"), theirs, strict=True):
         np.testing.assert_allclose(own, other, atol=1e-5)
+
+
+def test_the_order_of_words_is_learned_for_items_that_nobody_has_seen(
+    plain: Base, base: Base, laid: Foundation
+) -> None:
+    """Seen over three seeds: .58 to .61 without, .68 to .72 with one block; the frozen vectors allow .77."""
+    seen, unseen = range(400, 6_000), NEW
+    known = [*items(PLAIN), *items(unseen), *items(seen)]
+    stream, later = slates(4_800, 100, seen), slates(300, 5, unseen)
+    found = []
+    for one in (plain, base):
+        online = OnlineLearner(one, laid.embed, UpdateSettings(step=2e-2), seed=0)
+        online.put_items(known)
+        for start in range(0, len(stream), 32):
+            online.learn(stream[start : start + 32])
+        found.append(_click_auc(online, later))
+    without, with_block = found
+    assert with_block > without + 0.04
 
 
 def test_what_cannot_be_cut_is_refused(home: Path, base: Base) -> None:
