@@ -12,7 +12,7 @@ from learner.base import Base
 from learner.catalogue import Embed
 from learner.controls import Popularity, SmoothedRates
 from learner.cooccurrence import ItemKnn
-from learner.fine_tuned import FineTuned, everything, heads_only
+from learner.fine_tuned import FineTuned, TuneSettings, everything, heads_only
 from learner.learned_arms import AdaLora, Frozen, fixed_rank
 from learner.query import Query
 from learner.retrained import DAY_MS, HOUR_MS, Retrained
@@ -120,6 +120,10 @@ def _based(make: Callable[[Base, Embed, Start], Arm], every_ms: int | None = 1) 
     return Entry(make=start, needs_base=True, chance=True, every_ms=every_ms)
 
 
+HEAD_STEPS = TuneSettings(step=3e-4, row_step=0.005)
+"""Those of the low-rank learner's small layer and rows; `full` is better with the smaller ones of its own."""
+
+
 def _adalora(base: Base, embed: Embed, start: Start) -> Arm:
     return AdaLora(base, start.items, embed, start.seed, start.update)
 
@@ -133,7 +137,7 @@ def _full(base: Base, embed: Embed, start: Start) -> Arm:
 
 
 def _head(base: Base, embed: Embed, start: Start) -> Arm:
-    return FineTuned(base, start.items, embed, start.seed, heads_only)
+    return FineTuned(base, start.items, embed, start.seed, heads_only, HEAD_STEPS)
 
 
 def _batch(base: Base, embed: Embed, start: Start) -> Arm:
