@@ -34,8 +34,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench-label: setup  ## exposures a second that one core labels
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.label
+bench-label: setup  ## exposures a second that one core labels, memory by the log's length → table, build/bench-label.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.label $(BENCH)
 
 bench-delays: setup  ## what early labels win back of waiting for the window → table, build/bench-delays.{json,png}
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.delays $(BENCH)

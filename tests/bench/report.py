@@ -58,16 +58,25 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     for column in ("what", "median", "runs", "bar", "met"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for figure in figures:
-        spread = f"{min(figure.runs):,.4g}-{max(figure.runs):,.4g} ({len(figure.runs)})"
+        spread = f"{_number(min(figure.runs))}-{_number(max(figure.runs))} ({len(figure.runs)})"
         table.add_row(
             f"[bold]{figure.row}[/bold]: {figure.what}"
             + (f" [dim]{figure.note}[/dim]" if figure.note else ""),
-            f"{figure.median:,.4g} {figure.unit}",
+            f"{_number(figure.median)} {figure.unit}",
             spread,
             "" if figure.bar is None else f"{'≤' if figure.at_most else '≥'} {figure.bar:,g}",
             {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[figure.met],
         )
     Console().print(table)
+
+
+def _number(value: float) -> str:
+    """PURE: a number as one reads it.
+
+    >>> _number(120_613.4), _number(1.13249)
+    ('120,613', '1.132')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
 def write(path: Path, before: dict[str, object], figures: Sequence[Figure]) -> None:
