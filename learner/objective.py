@@ -1,7 +1,9 @@
 """What examples cost a ranker: the same function for the base and for the stream."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -90,22 +92,43 @@ def pair_costs(logits: Tensor, lesson: Lesson) -> Tensor:
     What was shown is learned pair by pair. A choice from the whole catalogue is learned against negatives:
     the click logits of a feedback surface rank, and are no log-odds of a rate. Its cost is the chosen pair's.
     """
-    choices, weights = lesson.choices, lesson.weights
-    if not len(choices):
-        return pointwise(logits, lesson.targets, weights)
-    worth = weights[choices, CLICK]
-    apart = weights.clone()
-    apart[choices, CLICK] = 0
-    clicks, behind = logits[:, CLICK], torch.arange(1, 1 + lesson.log_q.shape[1], device=logits.device)
-    negatives = clicks[choices[:, None] + behind * torch.isfinite(lesson.log_q)]
-    chosen = worth * sampled_softmax(clicks[choices], negatives, lesson.log_q)
-    return pointwise(logits, lesson.targets, apart).index_add(0, choices, chosen)
+    if not len(lesson.choices):
+        return pointwise(logits, lesson.targets, lesson.weights)
+    apart = lesson.weights.clone()
+    apart[lesson.choices, CLICK] = 0
+    others = pointwise(logits, lesson.targets, apart)
+    return others.index_add(0, lesson.choices, _choice_costs(logits, lesson))
+
+
+def _choice_costs(logits: Tensor, lesson: Lesson) -> Tensor:
+    """The weighted loss of each choice from the catalogue, [R]."""
+    choices, log_q, clicks = lesson.choices, lesson.log_q, logits[:, CLICK]
+    behind = torch.arange(1, 1 + log_q.shape[1], device=logits.device)
+    negatives = clicks[choices[:, None] + behind * torch.isfinite(log_q)]
+    return lesson.weights[choices, CLICK] * sampled_softmax(clicks[choices], negatives, log_q)
+
+
+class SlateLosses(NamedTuple):
+    """Of each slate, summed over its pairs and tasks, [slates]: the loss, in nats, and its weight.
+
+    `levelled` is the loss with a choice from n counted as one from two: whoever knows nothing of it loses
+    log n, which is beyond all that a click can cost, and grows with the catalogue.
+    """
+
+    losses: Tensor
+    weights: Tensor
+    levelled: Tensor
 
 
 @torch.no_grad()
-def slate_losses(logits: Tensor, lesson: Lesson, slates: int) -> tuple[Tensor, Tensor]:
-    """Loss and weight of each of a lesson's first `slates`, summed over pairs and tasks: [slates] twice."""
-    of, weights = lesson.batch.pair_slate, lesson.weights
-    costs = pair_costs(logits, lesson)
+def slate_losses(logits: Tensor, lesson: Lesson, slates: int) -> SlateLosses:
+    """The losses of a lesson's first `slates`."""
+    of = lesson.batch.pair_slate
     zero = logits.new_zeros(int(lesson.batch.lengths.numel()))
-    return zero.index_add(0, of, costs)[:slates], zero.index_add(0, of, weights.sum(1))[:slates]
+    losses = levelled = zero.index_add(0, of, pair_costs(logits, lesson))
+    if len(lesson.choices):
+        knowing_nothing = torch.exp(-lesson.log_q).sum(1).log1p()
+        spared = (math.log(2) / knowing_nothing - 1) * _choice_costs(logits, lesson)
+        levelled = losses.index_add(0, of[lesson.choices], spared)
+    weights = zero.index_add(0, of, lesson.weights.sum(1))
+    return SlateLosses(losses[:slates], weights[:slates], levelled[:slates])

@@ -148,7 +148,7 @@ class Updater:
     def _backward(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> list[float]:
         """Leave the gradients of all ranks' examples, these being everybody's.
 
-        Returns the sum of the fresh ones' losses, their weight, and the mean loss of each.
+        Returns the sum of the fresh ones' losses, their weight, and the mean levelled loss of each.
         """
         mine = share(self._ranks, range(len(fresh) + len(replayed)))
         known = [place for place in mine if place < len(fresh)]
@@ -165,9 +165,9 @@ class Updater:
             again = [mixed[place] for place in mine[len(known) :]]
             # The sum, not the mean: a row's gradient must not depend on what else was in the batch.
             (loss + self._departure(logits, again)).backward()  # type: ignore[no-untyped-call]
-            losses, weights = slate_losses(logits, lesson, len(known))
-            seen[0], seen[1] = losses.sum(), weights.sum()
-            seen[2:][known] = losses / weights.clamp_min(_TINY)
+            each = slate_losses(logits, lesson, len(known))
+            seen[0], seen[1] = each.losses.sum(), each.weights.sum()
+            seen[2:][known] = each.levelled / each.weights.clamp_min(_TINY)
         numbers: list[float] = sum_gradients(self._ranks, self._dense, self._rows, seen).tolist()
         return numbers
 

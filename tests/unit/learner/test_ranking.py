@@ -176,6 +176,34 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_happened() -> None:
     assert whole.learn(slates[20:]).loss == resumed.learn(slates[20:]).loss
 
 
+def of_any(n: int, first: int, turned: int = 0) -> list[LabeledSlate]:
+    """User u lately rated of kind u, and now of kind u + turned: any of it, which is hard to foretell."""
+    rng = np.random.default_rng(first)
+
+    def pick(kind: int) -> int:
+        return int(rng.integers(len(ITEMS) // 4)) * 4 + kind % 4
+
+    def one(number: int) -> LabeledSlate:
+        user = int(rng.integers(20))
+        recent = [
+            SessionItem(item_id=f"i{pick(user)}", action="rating", satisfaction=0.9, age_s=9)
+            for _ in range(4)
+        ]
+        return rating(number, user, pick(user + turned), True, recent)
+
+    return [one(first + number) for number in range(n)]
+
+
+def test_a_change_of_tastes_is_noticed_where_every_choice_is_hard_to_foretell() -> None:
+    online = learner()
+
+    def noticed(slates: list[LabeledSlate]) -> bool:
+        return any(online.learn(slates[k : k + 20]).drifted for k in range(0, len(slates), 20))
+
+    assert not noticed(of_any(300, first=0))
+    assert noticed(of_any(160, first=10_000, turned=1))
+
+
 def test_an_item_that_nobody_engaged_with_is_found_by_its_text() -> None:
     scorer = Scorer(base(), embed)
     scorer.put_items(ITEMS)
