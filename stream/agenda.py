@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import TypeAlias
 
-CLOSE, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK, STRAY, SEAL = range(8)
+CLOSE, EXPIRE, IMPRESSION, CLICK, DWELL, FEEDBACK, SEAL = range(7)
 """Ranks: what comes first among equal times. A slate is closed before anything that happens at its end."""
 
 Due: TypeAlias = tuple[int, int, str, str, str, str, float, str]
@@ -42,9 +42,9 @@ class Agenda:
         else:
             heappush(self._heap, due)
 
-    def remind(self, ts: int, rank: int, request_id: str = "", event_id: str = "", user_id: str = "") -> None:
+    def remind(self, ts: int, rank: int, request_id: str = "") -> None:
         """Set a timer; it lies far ahead, and would keep events out of the line."""
-        heappush(self._heap, (ts, rank, event_id, request_id, "", "", 0, user_id))
+        heappush(self._heap, (ts, rank, "", request_id, "", "", 0, ""))
 
     def before(self, ts: int) -> Iterator[Due]:
         """Take out, in order, what is due before `ts`, also what is put in meanwhile.

@@ -47,8 +47,8 @@ ITEM_PRIOR = 10.0
 """How many views the newcomers' overall click rate counts for, beside the veterans' views of the item."""
 
 VIEWS, CLICKS, STRAYS, STAYS, IMPOSSIBLE, HASTY, LOCKSTEP = range(COUNTS := 7)
-"""Columns: items shown, clicks, clicks on no slate of the user's, dwells and those that cannot be, clicks
-that come too fast, clicks in lockstep with others."""
+"""Columns: items shown, clicks, clicks off their slate or on another's, dwells and those that cannot be,
+clicks that come too fast, clicks in lockstep with others."""
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -70,7 +70,9 @@ class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one user did with one slate; without items, a click that belongs to no slate of theirs.
+    """What one user did with one slate; without items, a click off their slate, or on another's.
+
+    A click whose slate is not known says nothing: people come back to old pages, and it gives no label.
 
     `clicks` are (item id, event time); ids are short names. `told` is what there is to take back.
     """

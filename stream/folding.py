@@ -50,7 +50,7 @@ class PartitionFold(Generic[Token]):
         self._sessions = sessions
         self._durations = durations
         self._evidence = Evidence(Estimates, settings.epoch_ms, settings.horizon_ms)
-        self._labeler = Labeler(settings, self.session_of, durations, self._evidence)
+        self._labeler = Labeler(settings, self.session_of, self._shown_at, durations, self._evidence)
         self._watermark = Watermark(settings.lateness_ms)
         self._seen = Seen(settings.horizon_ms)
         self._tokens: defaultdict[int, list[Token]] = defaultdict(list)
@@ -139,6 +139,10 @@ class PartitionFold(Generic[Token]):
         state = self._sessions.get(user_id)
         return Session() if state is None else session.as_of(state, ts, request_id, self._tags)
 
+    def _shown_at(self, user_id: str, request_id: str) -> list[int]:
+        state = self._sessions.get(user_id)
+        return [] if state is None else session.shown_at(state, request_id)
+
     def take_changed(self) -> set[str]:
         """Return the users whose session changed since the last call, to be written once per batch."""
         changed, self._changed = self._changed, set()
@@ -164,5 +168,6 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if type(event) is Dwell else None
-        session.fold(state, event, duration_ms, self._committed_ts, self._tags)
+        remember_ms = 2 * self._settings.longest_ms
+        session.fold(state, event, duration_ms, self._committed_ts, self._tags, remember_ms)
         self._changed.add(event.user_id)

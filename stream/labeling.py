@@ -15,19 +15,25 @@ import msgspec
 from schemas.events import Click, Dwell, Feedback, Impression, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.opinions import value
-from stream.agenda import CLICK, CLOSE, DWELL, EXPIRE, FEEDBACK, IMPRESSION, SEAL, STRAY, Agenda, Due
-from stream.behaviour import Visit
+from stream.agenda import CLICK, CLOSE, DWELL, EXPIRE, FEEDBACK, IMPRESSION, SEAL, Agenda, Due
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
 from stream.join_settings import JoinSettings
 from stream.outcomes import trust_in
-from stream.short_names import short
-from stream.slates import Durations, Slate, close, correct, engage, pass_over, teach, tell_click
+from stream.slates import MOST_STRAYS, Durations, Slate, close, correct, engage, pass_over, teach, tell_click
 from stream.verdicts import revoke
 
 SessionOf: TypeAlias = Callable[[str, int, str], Session]
 """(user_id, ts, request_id) → what was known of the user before ts, less what they did in that request."""
+
+ShownAt: TypeAlias = Callable[[str, str], list[int]]
+"""(user_id, request_id) → when the user was shown that slate, as far back as four windows ago.
+
+Of what a predecessor has done with, this alone is known.
+"""
+
+_TIMERS = (SEAL, EXPIRE)
 
 
 class Labeler:
@@ -47,6 +53,7 @@ class Labeler:
         self,
         settings: JoinSettings,
         session_of: SessionOf,
+        shown_at: ShownAt,
         durations: Durations,
         evidence: Evidence[Estimates],
     ) -> None:
@@ -56,6 +63,7 @@ class Labeler:
         self._is_quick = "quick" in settings.rules.refinements
         self._longest_ms = settings.longest_ms
         self._session_of = session_of
+        self._shown_at = shown_at
         self._durations = durations
         self._evidence = evidence
         self._slates: dict[str, Slate] = {}
@@ -102,8 +110,8 @@ class Labeler:
         for due in self._agenda.before(watermark):
             if forgets and forgets[0][0] <= due[0]:
                 self._forget(due[0])
-            if due[1] == SEAL:
-                labels += self._seal(due[0])
+            if due[1] in _TIMERS:
+                labels += self._seal(due[0]) if due[1] == SEAL else self._expire(due[0], due[3])
                 continue
             label = self._turn(due)
             if label is not None:
@@ -113,7 +121,10 @@ class Labeler:
 
     def _arrive(self, impression: Impression) -> list[LabeledSlate]:
         request_id = impression.request_id
-        if request_id in self._slates:
+        user_id, ts, horizon_ms = impression.user_id, impression.ts, 4 * self._longest_ms
+        if request_id in self._slates or any(
+            ts - horizon_ms < at < ts for at in self._shown_at(user_id, request_id)
+        ):
             self.counts["repeated_impressions"] += 1
             return []
         self._slates[request_id] = Slate(impression)
@@ -140,12 +151,6 @@ class Labeler:
     def _turn(self, due: Due) -> LabeledSlate | None:
         """Do one thing in its turn; `slates` may know an impression whose own turn has not come."""
         ts, rank, request_id = due[0], due[1], due[3]
-        if rank == STRAY:
-            self._learn_stray(due)
-            return None
-        if rank == EXPIRE:
-            self._expire(ts, request_id)
-            return None
         if not request_id:
             return self._hear(due)
         slate = self._slates.get(request_id)
@@ -197,20 +202,22 @@ class Labeler:
         shown = slate.place(item_id)
         if shown is None or user_id != slate.impression.user_id:
             self.counts["off_slate" if shown is None else "other_user"] += 1
-            self._await_stray(due)
-            return None
+            if rank == CLICK and len(slate.strays) < MOST_STRAYS:
+                slate.strays += (user_id,)
+            return self._hear(due) if rank == FEEDBACK and user_id != slate.impression.user_id else None
+        lowest = slate.lowest
         if not engage(slate, shown, ts, kind, amount):
             return None
         if slate.closed_ts is not None:
             self.counts["corrections"] += 1
             self.counts["late_clicks"] += rank == CLICK
-            return correct(slate, shown, ts, self._durations, self._rules, self._evidence.at(ts))
+            return correct(slate, shown, lowest, ts, self._durations, self._rules, self._evidence.at(ts))
         if rank == CLICK and self._is_quick:
             return pass_over(slate, shown, ts, self._rules, self._evidence.at(ts))
         return None
 
     def _hear(self, due: Due) -> LabeledSlate | None:
-        """Tell of feedback that belongs to no slate, unless a predecessor did."""
+        """Tell of feedback that belongs to no slate of its user's, unless a predecessor did."""
         ts, *_, item_id, _, _, user_id = due
         if ts < self._told_ts:
             return None
@@ -225,8 +232,12 @@ class Labeler:
             self._agenda.remind(ts + self._longest_ms, EXPIRE, request_id)
         early.append(due)
 
-    def _expire(self, ts: int, request_id: str) -> None:
-        """Give up on what has waited for a window for an impression. An old timer finds nothing."""
+    def _expire(self, ts: int, request_id: str) -> list[LabeledSlate]:
+        """Give up on what has waited for a window for an impression. An old timer finds nothing.
+
+        What the user said counts also without it, unless a predecessor has done with the slate.
+        """
+        labels = []
         until = ts - self._longest_ms
         waiting = [click for click in self._waiting.pop(request_id, []) if click.ts > until]
         if waiting:
@@ -235,24 +246,17 @@ class Labeler:
             if due[0] > until:
                 self._keep_early(due)
             else:
-                self.counts["orphans"] += 1
-                self._await_stray(due)
+                label = self._hear(due) if due[1] == FEEDBACK and not self._joined(due) else None
+                if label is None:
+                    self.counts["orphans"] += 1
+                else:
+                    labels.append(label)
+        return labels
 
-    def _await_stray(self, due: Due) -> None:
-        """Learn from a click on no slate of the user's, when the slates of its epoch are learned from."""
-        ts, rank, event_id, *_, user_id = due
-        if rank == CLICK and "trust" in self._rules.refinements:
-            due_ts = ts + 2 * self._longest_ms
-            self._agenda.remind(due_ts, STRAY, event_id=event_id, user_id=user_id)
-            self._await_seal(ts)
-
-    def _learn_stray(self, due: Due) -> None:
-        """Learn from a click on no slate of its user's, whose corrections would be over."""
-        ts, *_, user_id = due
-        clicked_ts = ts - 2 * self._longest_ms
-        growing = self._evidence.growing(clicked_ts)
-        if growing is not None:
-            growing.fold_visit(Visit(short(user_id), clicked_ts))
+    def _joined(self, due: Due) -> bool:
+        """Whether what a user did belongs to a slate that was shown to them."""
+        times = self._shown_at(due[7], due[3])
+        return any(-self._longest_ms < due[0] - at < 2 * self._longest_ms for at in times)
 
     def _forget(self, until: int) -> None:
         """Learn from the slates whose corrections are over, and let them go."""

@@ -79,6 +79,7 @@ def fold(
     duration_ms: float | None = None,
     settle_before: int = 0,
     tags: Tags | None = None,
+    remember_ms: int = 0,
 ) -> SessionState:
     """Fold one event into `state`, in place, and return it; folding an event again changes nothing.
 
@@ -88,12 +89,13 @@ def fold(
         duration_ms: the length of a dwelt item, if known.
         settle_before: no moment before this event time will be asked for, nor an event of it read again.
         tags: of an item, if intent is asked for.
+        remember_ms: for so long before what is settled `shown_at` still knows.
     """
     if settle_before > state.settled_ts:
         if state.leanings is not None and tags is not None:
             _settle_leanings(state, state.leanings, settle_before, tags)
         state.settled_ts = settle_before
-        _settle(state)
+        _settle(state, remember_ms)
     if (tags is None) != (state.leanings is None):  # the worker's settings have changed
         state.leanings = None if tags is None else Leanings()
     if type(event) is Impression:
@@ -129,6 +131,11 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tag
         return told
     after = _intent(state, state.leanings, counts, glances, ts, request_id, tags)
     return msgspec.structs.replace(told, intent=after)
+
+
+def shown_at(state: SessionState, request_id: str) -> list[int]:
+    """Return when the user was shown the slate of a request, as far as that is remembered."""
+    return [at for at, known, _ in state.slates if known == request_id]
 
 
 def _intent(
@@ -293,7 +300,7 @@ def _settle_leanings(state: SessionState, leanings: Leanings, until: int, tags: 
     settle(leanings, state.touches, times, counts_at, state.settled_ts, until, tags)
 
 
-def _settle(state: SessionState) -> None:
+def _settle(state: SessionState, remember_ms: int) -> None:
     """Let go of what no moment still to be asked for would see otherwise than it is now."""
     touches, slates, searches, until = state.touches, state.slates, state.searches, state.settled_ts
     over = 0
@@ -303,7 +310,7 @@ def _settle(state: SessionState) -> None:
         over += 1
     if over:
         _settle_first(state, over)
-    while slates and slates[0][0] < until:
+    while slates and slates[0][0] < until - remember_ms:
         del slates[0]
     while searches and searches[0][0] < until - QUERY_MS:
         del searches[0]

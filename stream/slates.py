@@ -19,6 +19,9 @@ from stream.verdicts import DOUBTED
 Durations: TypeAlias = Callable[[str], float | None]
 """Item id → length in ms, None where unknown."""
 
+MOST_STRAYS = 16
+"""So many clicks on what a slate does not show, or by others, say enough."""
+
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 
@@ -31,7 +34,8 @@ class Slate(msgspec.Struct, gc=False):
 
     `session` is None until the watermark has passed the impression, `closed_ts` until it is final; `glimpse`
     is what had arrived of the session when the first click did, `glimpsed` how many events had come late by
-    then. `lowest` is the position of the lowest click, `passed` the weight of every quick negative.
+    then. `strays` clicked on what it does not show, or on another's slate; `lowest` is the position of the
+    lowest click, `passed` the weight of every quick negative.
     """
 
     impression: Impression
@@ -45,6 +49,7 @@ class Slate(msgspec.Struct, gc=False):
     passed: Mapping[str, float] = _NONE
     proofs: int = 0
     corrections: int = 0
+    strays: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -141,13 +146,31 @@ def close(slate: Slate, ts: int, durations: Durations, rules: Rules, learned: Es
 
 
 def correct(
-    slate: Slate, shown: ShownItem, ts: int, durations: Durations, rules: Rules, learned: Estimates
+    slate: Slate,
+    shown: ShownItem,
+    lowest: int,
+    ts: int,
+    durations: Durations,
+    rules: Rules,
+    learned: Estimates,
 ) -> LabeledSlate:
-    """Return a revision of one item that was heard of after the slate was closed."""
+    """Return a revision of an item that was heard of after the slate was closed.
+
+    Also of those of which it shows that they were looked at: the lowest click was at `lowest` before.
+    """
     slate.corrections += 1
+    revised = [shown]
+    if slate.lowest > lowest and "examination" in rules.refinements:
+        known = slate.engagements
+        revised += [
+            item
+            for item in distinct(slate)
+            if lowest < item.position <= slate.lowest and item.item_id not in known
+        ]
     revision = 2 * len(slate.impression.items) + slate.corrections
-    decided = _final(slate, shown, durations, rules, learned, _unclicked(slate, rules, learned))
-    return _revision(slate, revision, ts, slate.session, [decided])
+    unclicked = _unclicked(slate, rules, learned)
+    decided = [_final(slate, item, durations, rules, learned, unclicked) for item in revised]
+    return _revision(slate, revision, ts, slate.session, decided)
 
 
 def distinct(slate: Slate) -> Iterable[ShownItem]:
@@ -179,6 +202,8 @@ def teach(slate: Slate, durations: Durations, rules: Rules, growing: Estimates, 
         growing.fold_slate(surface, [(item, _delay_ms(slate, item)) for item in distinct(slate)])
     if "trust" in asked:
         growing.fold_visit(_visit(slate, durations, used))
+        for user_id in slate.strays:
+            growing.fold_visit(Visit(short(user_id), slate.impression.ts))
 
 
 def _delay_ms(slate: Slate, item: ShownItem) -> int | None:

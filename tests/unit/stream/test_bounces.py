@@ -19,9 +19,8 @@ LIKE = feedback("like", 7, request_id="r")
 
 def labels(*events, weight: float = WEIGHT) -> list[LabeledSlate]:
     join = JoinSettings(1_000, 10, rules=Rules(bounce_weight=weight))
-    labeler = Labeler(
-        join, lambda *_: Session(), lambda _: None, Evidence(Estimates, join.epoch_ms, join.horizon_ms)
-    )
+    evidence = Evidence(Estimates, join.epoch_ms, join.horizon_ms)
+    labeler = Labeler(join, lambda *_: Session(), lambda *_: [], lambda _: None, evidence)
     return [label for event in events for label in labeler.fold(event)] + labeler.advance(10**9)
 
 

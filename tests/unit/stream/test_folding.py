@@ -178,7 +178,9 @@ def test_the_evidence_shows_in_the_labels():
     """What the tests above hold equal is not all ones."""
     labels = [decode(LabeledSlate, raw) for raw in reference(log(WORLD, 300, 4, 0, BUSY)).values()]
     outcomes = [outcome for label in labels for outcome in label.outcomes]
-    assert {"click", "quick negative", "final", "correction"} == {kind_of(label) for label in labels}
+    assert {"click", "quick negative", "final", "correction", "feedback"} == {
+        kind_of(label) for label in labels
+    }
     for values in (
         {outcome.examined for outcome in outcomes},
         {outcome.weight for outcome in outcomes if not outcome.clicked},
@@ -238,6 +240,26 @@ def test_an_impression_of_a_time_whose_labels_are_told_gives_none_also_after_a_r
         assert {label.request_id for label in one.drain()} <= {"later"}
         assert one.counts["too_late"] == 1
     assert labels
+
+
+@pytest.mark.parametrize("said_by", ["u", "v"])
+def test_what_is_said_of_a_slate_that_is_over_or_was_not_theirs_counts_by_itself(said_by):
+    fold = partition({})
+    ts = 2 * JOIN.longest_ms if said_by == "u" else 10
+    events = impression("r", 0), feedback("purchase", ts, user_id=said_by, request_id="r")
+    labels = run(fold, [Message(topic_of(event), 0, event) for event in events], random.Random(0))
+    told = {label.request_id: label.outcomes for label in labels + fold.drain()}
+    assert told.keys() == {"r", f"feedback:f-purchase-a-{ts}"}
+    assert told[f"feedback:f-purchase-a-{ts}"][0].clicked
+    assert not any(outcome.feedback for outcome in told["r"])
+
+
+def test_a_page_that_is_shown_again_under_its_old_request_has_its_labels():
+    fold = partition({})
+    events = [impression("r", ts, event_id=f"i-{ts}") for ts in (0, 3 * JOIN.longest_ms)]
+    labels = run(fold, [Message(topic_of(event), 0, event) for event in events], random.Random(0))
+    assert [label.label_id for label in labels + fold.drain()] == ["r#6"]
+    assert fold.counts == {"repeated_impressions": 1}
 
 
 def test_sessions_are_those_of_the_caller_and_changes_are_told_once():

@@ -22,7 +22,7 @@ def labeler():
 def new(**settings):
     join = JoinSettings(WINDOW, 10, **settings)
     evidence = Evidence(Estimates, join.epoch_ms, join.horizon_ms)
-    return Labeler(join, lambda *_: Session(), lambda item_id: None, evidence)
+    return Labeler(join, lambda *_: Session(), lambda *_: [], lambda item_id: None, evidence)
 
 
 def told(label):
@@ -252,6 +252,23 @@ def test_what_is_taken_back_says_nothing_any_more():
     assert task_targets(final.outcomes[0])[2] == 0
     assert (alone.outcomes[0].clicked, alone.outcomes[0].satisfaction) == (False, None)
     assert Ledger(1).admit(alone) == []
+
+
+def test_a_late_click_shows_that_what_stands_above_it_was_looked_at():
+    labeler = new(rules=Rules(refinements=frozenset({"examination"})))
+    for number in range(200):  # all click on what they see first
+        fold(labeler, impression(f"{number}", number, user_id=f"{number}"))
+        fold(labeler, click(f"{number}", number + 1, user_id=f"{number}"))
+    labeler.advance(6 * WINDOW)
+    ts = 6 * WINDOW
+    fold(labeler, impression("r", ts, "abcd"), click("r", ts + 5), click("r", ts + WINDOW + 5, "c"))
+    final, correction = (label for label in labeler.advance(END) if label.request_id == "r")
+    seen = {one.item_id: one.examined for one in final.outcomes}
+    assert seen["a"] == 1 > seen["b"] > seen["d"]
+    assert {one.item_id: (one.clicked, one.examined) for one in correction.outcomes} == {
+        "c": (True, 1.0),
+        "b": (False, 1.0),
+    }
 
 
 def test_satisfaction_is_learned_from_epochs_that_are_over():

@@ -178,17 +178,25 @@ def test_a_click_on_the_slate_of_another_is_nobodys_click():
     assert fold.counts == {"other_user": 2}
     assert msgspec.msgpack.decode(learned["log"][0]) == [
         ["u", 0, ["a", "b", "c"], [], 0, 0, None],
-        ["thief", 5_000, [], [], 0, 0, None],
+        ["thief", 0, [], [], 0, 0, None],
     ]
 
 
-def test_clicks_off_the_slate_and_without_one_are_remembered_against_the_user():
+def test_clicks_off_the_slate_are_remembered_against_the_user_and_those_without_one_are_not():
     fold, _, learned = fold_of([impression("r", 0), click("r", 1_000, "z"), click("none", 2_000)])
     assert fold.counts == {"off_slate": 1, "orphans": 1}
-    assert sorted(visit[:3] for visit in msgspec.msgpack.decode(learned["log"][0]))[1:] == [
-        ["u", 1_000, []],
-        ["u", 2_000, []],
-    ]
+    assert [visit[:3] for visit in msgspec.msgpack.decode(learned["log"][0])[1:]] == [["u", 0, []]]
+
+
+def test_a_person_who_comes_back_to_old_pages_is_no_robot():
+    events = []
+    for at in range(2 * ROUND):
+        user_id, ts = f"person-{at % 20}", 10_000 * at
+        late = 2 * MINUTE + 10_000 if user_id == "person-0" else 5_000
+        events += impression(f"r{at}", ts, "abc", user_id), click(f"r{at}", ts + late, "abc"[at % 3], user_id)
+    fold, labels, _ = fold_of(sorted(events, key=lambda event: event.ts))
+    assert fold.counts["orphans"] > 5
+    assert {one.trust for label in labels for one in label.outcomes} == {1.0}
 
 
 def test_the_trust_in_a_user_is_on_every_outcome():
