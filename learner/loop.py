@@ -16,6 +16,7 @@ import msgspec
 from learner import checkpoint
 from learner.draft import Draft, Learned
 from learner.freshness import TraceSample
+from learner.journal import Batch, Journal
 from learner.ports import Clock, Online, Ports, Prepare, Received
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
@@ -36,6 +37,9 @@ STOP_S: Final = 2.0
 
 PUBLISHED_S: Final = 60.0
 """Longest wait for a checkpoint where they are published by count: in a longer outage it comes late."""
+
+JOURNAL_LABELS: Final = 20_000
+"""Most labels to learn again before one that ruins the weights: about 200 MB, and seconds to minutes."""
 
 WRITTEN_S: Final = 60.0
 """Longest wait for the snapshot of a new base, and for the one before."""
@@ -64,11 +68,12 @@ class Loop:
         self._clock = clock
         self._traces = TraceSample(settings.seed)
         self._unpublished = 0  # examples learned since the last checkpoint
-        self._at_risk = 0  # labels learned since the state that is held
+        self._at_risk = 0  # labels learned since then
         self._unsaved = 0  # labels polled since the last snapshot
         self._published_ms = self._saved_ms = clock()
         self._published: Draft | None = None
-        self._held = b""
+        self._held = b""  # a state that was accepted; the journal leads from it to the last checkpoint
+        self._journal = Journal()
 
     def restore(self) -> None:
         """Restore the newest snapshot, go to its offsets, and read the catalogue."""
@@ -123,7 +128,9 @@ class Loop:
         return len(changes)
 
     def _learn(self, received: Sequence[Received]) -> None:
-        learned = self._online.learn([one.slate for one in received])
+        slates = [one.slate for one in received]
+        learned = self._online.learn(slates)
+        self._journal.note(slates)
         self._unsaved += len(received)
         self._at_risk += len(learned.label_ids)
         self._unpublished += learned.examples
@@ -168,7 +175,11 @@ class Loop:
             self._save_whole()
         self._ports.models.publish(self._prepare(draft))
         self._ports.labels.commit()
-        self._published, self._published_ms, self._unpublished = draft, self._clock(), 0
+        self._published, self._published_ms = draft, self._clock()
+        self._at_risk = self._unpublished = 0
+        self._journal.publish()
+        if len(self._journal) >= JOURNAL_LABELS:
+            self._hold()
 
     def _prepare(self, draft: Draft) -> Prepare:
         """What is of this moment is taken now; hashing and encoding are left to who publishes."""
@@ -216,32 +227,54 @@ class Loop:
 
     def _hold(self) -> None:
         self._held = self._online.snapshot()
-        self._at_risk = 0
+        self._journal.clear()
 
     def _reject(self, fault: str) -> None:
-        """Go back to the newest state that was held, and on from the present offsets.
+        """Go back to the last checkpoint that was accepted, and on from the present offsets.
 
         The labels since then are not in the weights and will not be: one of them did this, and reading
         them again would do it again.
         """
-        logger.error(
-            "checkpoint rejected: %s; back to the last snapshot, %d labels lost", fault, self._at_risk
-        )
+        lost = self._at_risk + self._go_back()
+        logger.error("checkpoint rejected: %s; back to its parent, %d labels lost", fault, lost)
         now = self._clock()
         self._ports.evaluations.record(
             Evaluation(
                 name=REJECTED,
-                value=float(self._at_risk),
-                count=self._at_risk,
+                value=float(lost),
+                count=lost,
                 model_version=self._published.version if self._published else None,
-                window_start=min(self._saved_ms, now),
+                window_start=min(self._published_ms, now),
                 window_end=now,
                 slice={"model": self._settings.model, "reason": fault},
             )
         )
-        self._online.restore(self._held)
         self._traces.take()
         self._at_risk = self._unpublished = 0
+
+    def _go_back(self) -> int:
+        """Restore what is held, and learn again what was published since; returns the labels lost of these.
+
+        None are, unless what comes of it cannot be published this time: then what was held has to do.
+        """
+        self._online.restore(self._held)
+        self._journal.drop()
+        published = len(self._journal)
+        if not published:
+            return 0
+        sound = all(self._learn_again(batches) for batches in self._journal.published())
+        if sound:
+            self._hold()
+        self._journal.clear()
+        # The drafts of this were sent to nobody: from what is restored the next one is full.
+        self._online.restore(self._held)
+        return 0 if sound else published
+
+    def _learn_again(self, batches: Sequence[Batch]) -> bool:
+        """Learn what one checkpoint was of; whether it could be published."""
+        for batch in batches:
+            self._online.learn(batch)
+        return fault_in(self._online.checkpoint()) is None
 
 
 def fault_in(draft: Draft) -> str | None:

@@ -1,5 +1,8 @@
 """A consolidated base: the same predictions, the same bytes everywhere, and a stream that goes on."""
 
+from dataclasses import asdict
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -8,19 +11,26 @@ from learner.checkpoint import decode
 from learner.consolidation import consolidate
 from learner.draft import Draft
 from learner.online import OnlineLearner
+from learner.ports import Received
 from learner.query import Query
 from learner.scorer import Scorer, score
+from learner.settings import LearnerSettings
 from learner.update_settings import UpdateSettings
 from schemas.errors import CheckpointRefused
+from schemas.labels import LabeledSlate, Outcome
+from schemas.trace import Trace
 from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, born, slates, turned
 from tests.tiny import embed
+from tests.unit.learner.test_loop import World
 
 BATCH = 32
 SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, replay_memory=128, replay_horizon=256)
 QUERIES = [
     Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)
 ]
+
+NOT_A_NUMBER = Outcome(item_id="i0", position=0, clicked=True, weight=float("nan"))
 
 
 def learner() -> OnlineLearner:
@@ -107,6 +117,35 @@ def test_scorers_follow_a_learner_that_goes_back_before_its_consolidations() -> 
     own = score(again.ranker, again.knowledge, QUERIES, "cpu")
     for served, expected in zip(scorer.score(QUERIES), own, strict=True):
         np.testing.assert_allclose(served, expected, atol=4e-3)
+
+
+def test_a_label_that_ruins_the_weights_costs_its_checkpoint_and_nothing_else() -> None:
+    """Whatever was consolidated before: nobody refuses, and it is as if its batch had never come."""
+    log, bad = slates(BATCH * 16, 3, turned, first=10_000), 10
+    ruined = [msgspec.structs.replace(log[bad * BATCH], outcomes=[NOT_A_NUMBER])]
+    (sound, refused), (hit, also) = (
+        looped([*log[: bad * BATCH], *batch, *log[(bad + 1) * BATCH :]])
+        for batch in ([], [*ruined, *log[bad * BATCH + 1 : (bad + 1) * BATCH]])
+    )
+    assert refused == also == []
+    assert [record.value for record in hit.evaluations.records] == [BATCH]
+    assert len({manifest.base for manifest, _ in hit.models.published}) >= 3
+    assert hit.online.snapshot() == sound.online.snapshot()
+
+
+def looped(log: list[LabeledSlate]) -> tuple[World, list[str]]:
+    """Learn in the loop; with the versions that a scorer refused."""
+    received = {0: [Received(slate, Trace(), 0, number) for number, slate in enumerate(log)]}
+    settings = LearnerSettings(batch_max=BATCH, publish_ms=1, snapshot_s=1e6, **asdict(SETTINGS))
+    world, scorer, refused = World(received, online=learner, settings=settings), Scorer(base(), embed), []
+    world.loop.restore()
+    world.steps(len(log) // BATCH, ms=300)
+    for manifest, payload in world.models.published:
+        try:
+            scorer.apply(manifest, payload)
+        except CheckpointRefused:
+            refused.append(manifest.version)
+    return world, refused
 
 
 def test_a_damaged_checkpoint_over_a_new_base_leaves_a_scorer_where_it_was() -> None:

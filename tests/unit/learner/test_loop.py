@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner import checkpoint
-from learner.loop import REJECTED, Loop, run
+from learner.loop import JOURNAL_LABELS, REJECTED, Loop, run
 from learner.ports import ItemChange, Ports, Received
 from learner.settings import LearnerSettings
 from schemas.errors import SnapshotError
@@ -225,13 +225,41 @@ def test_a_ruined_state_is_neither_published_nor_kept(trouble: str) -> None:
     assert world.snapshots.written.offsets == {"0": 5, "1": 5}
 
 
-def test_a_ruined_state_is_back_at_the_newest_snapshot() -> None:
-    world = begun(10, online=lambda: FakeOnline(poison=["r4#0"]))
-    world.steps(2, ms=1_000)  # the first two labels are published, but not snapshotted
-    assert len(world.models.published) == 1
+@pytest.mark.parametrize("trouble", ["poison", "corrupt", "exploding"])
+def test_a_ruined_state_is_back_at_its_parent(trouble: str) -> None:
+    world = begun(10, 1, online=lambda: FakeOnline(**{trouble: ["r5#0", "r8#0"]}))
+    world.steps(5, ms=1_000)  # nothing is snapshotted in this time
+    assert world.snapshots.written is None
+    assert [manifest.examples_seen for manifest, _ in world.models.published] == [2, 4, 6]
+    assert world.online.weights == [f"r{number}#0" for number in (0, 1, 2, 3, 6, 7)]
+    assert [record.value for record in world.evaluations.records] == [2.0, 2.0]
+    assert world.labels.offsets() == {0: 10}
+
+
+def test_where_learning_again_ruins_what_was_sound_the_state_that_was_held_is_gone_back_to() -> None:
+    world = begun(6, 1, online=lambda: FakeOnline(poison=["r4#0"]))
+    world.steps(2, ms=1_000)
+    world.online.corrupt = frozenset(["r2#0"])  # as after a change of the catalogue
+    world.steps(1, ms=1_000)
     assert world.online.weights == []
-    assert world.evaluations.records[0].value == 4
-    assert world.labels.offsets() == {0: 4, 1: 0}
+    assert [record.value for record in world.evaluations.records] == [6.0]
+
+
+def test_while_no_snapshot_can_be_written_what_would_be_learned_again_stays_bounded() -> None:
+    class Watched(FakeOnline):
+        held = 0
+
+        def snapshot(self) -> bytes:
+            self.held += 1
+            return super().snapshot()
+
+    world = begun(
+        JOURNAL_LABELS, 1, online=Watched, settings=replace(SETTINGS, batch_max=JOURNAL_LABELS // 4)
+    )
+    world.snapshots.ready = False
+    world.steps(4, ms=40_000)
+    assert world.online.held == 1 + 1
+    assert world.snapshots.written is None
 
 
 def test_a_new_base_is_in_a_snapshot_before_scorers_hear_of_it() -> None:
