@@ -30,6 +30,7 @@ from learner.turnover import Waiting
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
 from learner.user_share import Sums, UserShare
+from schemas.environment import variable
 from schemas.errors import SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -321,7 +322,7 @@ class OnlineLearner:
         """Take back a snapshot, in a learner of the same base and settings.
 
         Raises:
-            SnapshotError: it is another base's, or damaged.
+            SnapshotError: it is another base's or another rank's, or damaged. Nothing has changed then.
         """
         try:
             tensors = load(raw)
@@ -330,11 +331,17 @@ class OnlineLearner:
             raise SnapshotError(f"snapshot: expected trainer state, cannot read it: {error}") from error
         if state.base != self._root.hash:
             raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.base}")
+        self._check_rank(tensors["adapter.tower.text.lam"].numel())
         self._give_rows()
         self._restore_ids(tensors, state)
         self._restore_base(tensors)
         self._restore_tensors(tensors)
         self._restore_state(state)
+
+    def _check_rank(self, found: int) -> None:
+        expected = f"{variable('rank')}={self._settings.rank}"
+        if found != self._settings.rank:
+            raise SnapshotError(f"snapshot: expected an adapter of {expected}, got one of {found}")
 
     def _restore_ids(self, tensors: Mapping[str, Tensor], state: _State) -> None:
         """Take back who owns which row; items that came to the catalogue since keep a row."""
@@ -355,9 +362,9 @@ class OnlineLearner:
 
     def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_adapter_state(self.ranker, _below("adapter.", tensors))
-        self._updater.restore(_below("updater.", tensors))
         with torch.no_grad():
             self.ranker.heads.intercept.copy_(tensors["intercept"])
+        self._updater.restore(_below("updater.", tensors))
         self.knowledge.counters.load({name: t.numpy() for name, t in _below("counts.", tensors).items()})
         if self.knowledge.ranking is not None:
             self.knowledge.ranking.restore({n: t.numpy() for n, t in _below("ranking.", tensors).items()})

@@ -241,7 +241,7 @@ class Updater:
         return state | {f"published.{name}": tensor for name, tensor in self._published.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `snapshot` gave.
+        """Take back what `snapshot` gave, in a ranker that has the weights of then already.
 
         Raises:
             SnapshotError: it is another adapter's.
@@ -259,7 +259,10 @@ class Updater:
             self._excited = bool(state["excited"])
             self.pruned_energy = float(state["pruned_energy"])
             self._adwin.restore([(int(n), mean, dev) for n, mean, dev in state["adwin"].tolist()])
-            self._published = {n: state[f"published.{n}"].clone() for n in self._published}
+            # Where nothing was to be kept close to so far, that is the present weights.
+            self.publish()
+            kept = {n: state[f"published.{n}"] for n in self._published if f"published.{n}" in state}
+            self._published |= {n: tensor.clone() for n, tensor in kept.items()}
         except (KeyError, ValueError) as error:
             raise SnapshotError(f"optimiser state: expected this adapter's moments, got {error}") from error
 

@@ -175,6 +175,17 @@ def test_a_snapshot_of_another_base_is_refused() -> None:
         OnlineLearner(other, embed, UpdateSettings(rank=4), 0).restore(learner().snapshot())
 
 
+def test_a_snapshot_of_another_rank_is_refused_by_name_and_changes_nothing() -> None:
+    grown, online = learner(settings=replace(SETTINGS, rank=8)), learner()
+    for seed, one in ((11, grown), (12, online)):
+        for batch in batches(2, seed):
+            one.learn([_by(label, seed) for label in batch])
+    before = online.snapshot()
+    with pytest.raises(SnapshotError, match="FRESHRANK_RANK=4, got one of 8"):
+        online.restore(grown.snapshot())
+    assert online.snapshot() == before
+
+
 def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> None:
     """One of 25 sends half of all labels."""
     settings = replace(SETTINGS, user_share=0.1)

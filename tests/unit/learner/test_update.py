@@ -97,6 +97,19 @@ def test_resuming_within_a_drift_equals_running_through(closeness: float) -> Non
     assert through.snapshot() == resumed.snapshot()
 
 
+def test_closeness_may_be_asked_for_between_two_starts() -> None:
+    before, after = learner(), learner(closeness=30.0)
+    drifted(before, born, 160, first=10_000)
+    after.restore(before.snapshot())
+    restored = shown_to(before)
+    np.testing.assert_array_equal(shown_to(after), restored)
+    moved = []
+    for online in (before, after):
+        drifted(online, turned, 160, first=20_000)
+        moved.append(np.abs(shown_to(online) - restored).mean())
+    assert moved[1] < moved[0]
+
+
 TUNED: dict[str, float] = {
     "rank": 8,
     "mean_rank": 1,
