@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ SLOTS = TAG_SLOTS + KEY_SLOTS
 NUMBER_SLOTS = 4
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+class ReadTexts(NamedTuple):
+    """Items as a text encoder reads them: vectors [n, width], and token states where blocks are adapted."""
+
+    vectors: NDArray[np.float32]
+    states: Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +62,23 @@ class Catalogue:
         self.created_ts = np.zeros(capacity, np.float64)
         self.known = np.zeros(capacity, np.bool_)
 
-    def put(self, items: Sequence[Item]) -> NDArray[np.int32]:
-        """Add or replace items; returns their rows, int32 [n]. Items beyond the capacity stay unknown."""
-        rows = self._vocabulary.items.rows([item.item_id for item in items], admit=True)
+    def read(self, items: Sequence[Item]) -> ReadTexts:
+        """What the text encoder makes of items, which can take seconds; changes nothing here."""
         texts = [verbalise(item) for item in items]
-        for row, item, vector in zip(rows, items, self._embed(texts), strict=True):
+        return ReadTexts(self._embed(texts), self._tokens(texts) if self._tokens is not None else ())
+
+    def put(self, items: Sequence[Item], read: ReadTexts | None = None) -> NDArray[np.int32]:
+        """Add or replace items; returns their rows, int32 [n]. Items beyond the capacity stay unknown.
+
+        `read` is what `read` gave for them, where that was asked for before.
+        """
+        vectors, tokens = read or self.read(items)
+        rows = self._vocabulary.items.rows([item.item_id for item in items], admit=True)
+        for row, item, vector in zip(rows, items, vectors, strict=True):
             if row:
                 self._put_one(int(row), item, vector)
-        if self.states is not None and self._tokens is not None:
-            for row, states in zip(rows.tolist(), self._tokens(texts), strict=True):
+        if self.states is not None:
+            for row, states in zip(rows.tolist(), tokens, strict=True):
                 if row:
                     self.states.put(row, states)
         return rows

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -42,10 +43,12 @@ class _Version:
 class Scorer:
     """Serves one version at a time over a base; `apply` prepares the next beside it.
 
-    `apply`, `put_items` and `score` may be called from different threads, each from one at a time.
+    All may be called from different threads. One at a time changes what is known: a version that is being
+    prepared must not miss an item. Neither scoring nor the reading of texts waits for that.
     """
 
     def __init__(self, base: Base, embed: Embed, device: torch.device | str = "cpu") -> None:
+        self._changing = Lock()
         self._base = base
         self._origin = base.hash
         self._bases = {base.hash: base}  # that of the start, the one before, and the present one
@@ -82,13 +85,17 @@ class Scorer:
 
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items; they can be scored at once, by every version."""
-        rows = torch.from_numpy(self._knowledge.catalogue.put(items).astype(np.int64))
-        for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
-            version.items.renew(rows)
+        catalogue = self._knowledge.catalogue
+        read = catalogue.read(items)
+        with self._changing:
+            rows = torch.from_numpy(catalogue.put(items, read).astype(np.int64))
+            for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
+                version.items.renew(rows)
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the candidates."""
-        self._knowledge.catalogue.remove(item_id)
+        with self._changing:
+            self._knowledge.catalogue.remove(item_id)
 
     def candidate_ids(self) -> list[str]:
         """Every item that can be recommended."""
@@ -100,6 +107,10 @@ class Scorer:
         Raises:
             CheckpointRefused: it must not be served; the serving version stays.
         """
+        with self._changing:
+            self._apply(manifest, payload)
+
+    def _apply(self, manifest: Manifest, payload: bytes) -> None:
         base = self._base_of(manifest)
         tensors = checkpoint.verify(manifest, payload, base.hash, expected_shapes(self._frozen.ranker))
         if base is not self._base:

@@ -1,8 +1,10 @@
 """The online learner on a tiny planted log: it repeats, resumes, and scorers follow it."""
 
 import gc
+import threading
 import weakref
 from dataclasses import replace
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -14,7 +16,9 @@ from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer
 from learner.update_settings import UpdateSettings
+from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused, SnapshotError
+from schemas.events import Item
 from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of
 from tests.tiny import ITEMS, SHAPE, base, embed, labels
@@ -98,6 +102,35 @@ def test_a_scorer_follows_a_chain_of_deltas() -> None:
     assert [full for full, _ in sizes].count(True) == 2
     for served, own in zip(scorer.score(QUERIES), arm.score(QUERIES), strict=True):
         np.testing.assert_allclose(served, own, atol=2e-3)  # rows travel in half precision
+
+
+def test_an_item_that_comes_while_a_checkpoint_is_prepared_is_not_lost() -> None:
+    late = [Item(item_id=f"late{n}", ts=0, title=f"chess {n}", tags=["chess"]) for n in range(8)]
+    waiting, coming = iter(late), []
+
+    class Manifested:
+        """A manifest that lets an item come, on another thread, whenever its version is looked at."""
+
+        def __getattr__(self, name: str) -> object:
+            if name == "version" and (item := next(waiting, None)) is not None:
+                coming.append(threading.Thread(target=scorer.put_items, args=([item],)))
+                coming[-1].start()
+                coming[-1].join(0.1)
+            return getattr(manifest, name)
+
+    online, scorer, early = learner(), Scorer(base(), embed), Scorer(base(), embed)
+    online.learn(batches(1, seed=5)[0])
+    draft = online.checkpoint()
+    manifest = manifest_of(draft)
+    scorer.apply(cast(Manifest, Manifested()), draft.payload)
+    for thread in coming:
+        thread.join()
+    early.put_items(late[: len(coming)])
+    early.apply(manifest, draft.payload)
+    queries = [replace(query, candidates=[item.item_id for item in late]) for query in QUERIES]
+    assert coming
+    for served, expected in zip(scorer.score(queries), early.score(queries), strict=True):
+        np.testing.assert_allclose(served, expected, atol=1e-6)
 
 
 def test_a_draft_does_not_keep_those_before_it() -> None:
