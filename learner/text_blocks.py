@@ -14,6 +14,9 @@ class TextBlocks(nn.Module):
     """Token states → sentence vectors; what moves here is adapted as any other linear layer of the ranker.
 
     `config` is that of a Hugging Face model which has only these blocks, JSON as from `to_dict`.
+
+    It is work for a GPU. On one CPU core an update of 64 slates over 3,000 film titles (all-MiniLM-L6-v2, one
+    block, sessions of 20) took 1.8 s against .04 s without, and a version's vectors of all of them 2.5 s.
     """
 
     def __init__(self, config: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from msgspec.structs import replace
 from peft import PeftModel
 
+from learner.archive import Whole
 from learner.backfill import BackfillSettings, train_base
 from learner.base import Base, parse_base
 from learner.checkpoint import decode
@@ -19,6 +20,7 @@ from learner.foundation import Foundation, lay_foundation
 from learner.item_vectors import ItemVectors
 from learner.online import OnlineLearner
 from learner.query import Query
+from learner.rollback import served_by
 from learner.scorer import Scorer, score
 from learner.scoring_state import apply, base_numbering
 from learner.settings import LearnerSettings
@@ -167,6 +169,11 @@ def test_a_scorer_gives_the_scores_of_the_weights_that_were_published(
         np.testing.assert_allclose(there, learned, atol=5e-3)
     frozen = np.concatenate(scorer.score(QUERIES, frozen=True))
     assert np.abs(np.concatenate(served) - frozen).max() > 1e-2
+
+
+def test_a_version_can_be_looked_at_without_the_text_encoder(online: OnlineLearner, base: Base) -> None:
+    chain = [Whole(manifest_of(draft), draft.payload) for draft in drafts(online, 2)]
+    assert served_by(base, chain).version == chain[-1].manifest.version
 
 
 def test_an_item_that_changes_is_read_again(base: Base, laid: Foundation, online: OnlineLearner) -> None:
