@@ -21,7 +21,9 @@ SEND_S: Final = 300.0
 """How long an acknowledgement may take before sending has failed: as long an outage is sat out."""
 
 _POLL_S: Final = 0.2
-_LOOK_S: Final = 0.02
+LOOK_S: Final = 0.02
+"""How often to look for what has come; what is urgent waits half as long for it on average."""
+
 _BACKOFF_MS: Final = 1_000
 
 
@@ -115,18 +117,20 @@ def partitions_of(consumer: KafkaConsumer, topic: str, timeout_s: float = TOPIC_
     return [TopicPartition(topic, partition) for partition in sorted(found)]
 
 
-def poll(consumer: KafkaConsumer, timeout_ms: int, most: int | None = None) -> list[Message]:
+def poll(
+    consumer: KafkaConsumer, timeout_ms: int, most: int | None = None, look_s: float = LOOK_S
+) -> list[Message]:
     """Return what has come, in order within each partition, waiting for the first no longer than the timeout.
 
     The waiting is done here: while kafka-python waits, it fetches again as soon as a fetch comes back empty,
     and a broker that does not hold such a fetch back (the embedded one) is then asked hundreds of times a
-    second. Each idle reader would cost a quarter of a core.
+    second. Each idle reader would cost a quarter of a core. It looks every `look_s`.
     """
     deadline = time.monotonic() + timeout_ms / 1000
     while not (found := _messages(consumer.poll(timeout_ms=0, max_records=most))):
         if time.monotonic() >= deadline:
             break
-        time.sleep(_LOOK_S)
+        time.sleep(look_s)
     return found
 
 

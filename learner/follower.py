@@ -8,7 +8,7 @@ from typing import Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from learner.connections import Message, connect_consumer, partitions_of, poll, start_offset
+from learner.connections import LOOK_S, Message, connect_consumer, partitions_of, poll, start_offset
 from schemas.access import Access
 from schemas.errors import BrokerError
 
@@ -27,9 +27,15 @@ class Follower:
     """
 
     def __init__(
-        self, access: Access, topic: str, on_record: Callable[[Message], None], stop: threading.Event
+        self,
+        access: Access,
+        topic: str,
+        on_record: Callable[[Message], None],
+        stop: threading.Event,
+        look_s: float = LOOK_S,
     ) -> None:
         self._access = access
+        self._look_s = look_s
         self._topic = topic
         self._on_record = on_record
         self._stop = stop
@@ -80,7 +86,8 @@ class Follower:
             partitions = self._seek(consumer)
             while not self._stop.is_set():
                 self._note_progress(consumer, partitions)
-                for message in poll(consumer, _POLL_MS):
+                look_s = self._look_s if self.caught_up.is_set() else LOOK_S
+                for message in poll(consumer, _POLL_MS, look_s=look_s):
                     self._on_record(message)
                     self._positions[message.partition] = message.offset + 1
         finally:
@@ -105,7 +112,11 @@ class Follower:
 
 
 def follow(
-    access: Access, topic: str, on_record: Callable[[Message], None], stop: threading.Event
+    access: Access,
+    topic: str,
+    on_record: Callable[[Message], None],
+    stop: threading.Event,
+    look_s: float = LOOK_S,
 ) -> Follower:
-    """Start to follow a topic; `topic` with its prefix."""
-    return Follower(access, topic, on_record, stop).start()
+    """Start to follow a topic; `topic` with its prefix. Once at its end, it looks for more every `look_s`."""
+    return Follower(access, topic, on_record, stop, look_s).start()

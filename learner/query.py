@@ -27,3 +27,14 @@ class Query:
     surface: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
     excluded: Sequence[int] | NDArray[np.intp] = ()
+
+
+def utility(probabilities: NDArray[np.float32], weights: Mapping[str, float]) -> NDArray[np.float32]:
+    """Expected worth of showing each candidate, by what each task's outcome is worth: [n, K] → [n].
+
+    >>> weights = {"click": 1.0, "satisfied": 0.5, "like": 0.0, "negative": -2.0}
+    >>> utility(np.array([[0.5, 0.5, 0.5, 0.0], [0.5, 0.5, 0.5, 0.5]], np.float32), weights)
+    array([ 0.75, -0.25], dtype=float32)
+    """
+    worth: NDArray[np.float32] = probabilities @ np.array([weights[task] for task in TASKS], np.float32)
+    return worth

@@ -1,6 +1,6 @@
 """Scores candidates with the newest verified checkpoint; a swap changes one reference, between two calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -228,17 +228,6 @@ def _spread(few: NDArray[np.float32], indices: NDArray[np.intp], n: int) -> NDAr
     every[:, TASKS.index("negative")] = 1
     every[indices] = few
     return every
-
-
-def utility(probabilities: NDArray[np.float32], weights: Mapping[str, float]) -> NDArray[np.float32]:
-    """Expected worth of showing each candidate, by what each task's outcome is worth: [n, K] → [n].
-
-    >>> weights = {"click": 1.0, "satisfied": 0.5, "like": 0.0, "negative": -2.0}
-    >>> utility(np.array([[0.5, 0.5, 0.5, 0.0], [0.5, 0.5, 0.5, 0.5]], np.float32), weights)
-    array([ 0.75, -0.25], dtype=float32)
-    """
-    worth: NDArray[np.float32] = probabilities @ np.array([weights[task] for task in TASKS], np.float32)
-    return worth
 
 
 def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:

@@ -11,19 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 import numpy as np
-import torch
 from prometheus_client import CollectorRegistry
 
-from learner.base import load_base
-from learner.checkpoint import Assembler
+from learner.connections import LOOK_S
 from learner.follower import follow
-from learner.query import TASKS, Query
-from learner.scorer import Scorer, utility
-from learner.text import TextEncoder
+from learner.query import TASKS, Query, utility
 from schemas.errors import BaseError
 from schemas.topics import ITEMS, MODELS, Topic
 from stream import oddity
@@ -57,6 +53,9 @@ from stream.storage import Store
 from stream.watchdog import watch
 from stream.web import add_pages
 
+if TYPE_CHECKING:
+    from learner.scorer import Scorer
+
 TICK_S = 1.0
 """How often time passes for open slates."""
 
@@ -65,6 +64,9 @@ COMMIT_S = 5.0
 
 What is open is read again after a crash anyway, which is minutes; and a busy user's session is written once.
 """
+
+CATALOGUE_LOOK_S = 0.2
+"""How often to look for new items. A look takes half a millisecond, and an item may wait so long."""
 
 EMIT_S = 5.0
 """How often live metrics are sent."""
@@ -94,8 +96,17 @@ def app_from_environment() -> faust.App:
     return app
 
 
-def load_scorer(settings: Settings) -> Scorer | None:
-    """The scorer over the trained base; None, and popularity answers, where there is no base yet."""
+def load_scorer(settings: Settings) -> "Scorer | None":
+    """The scorer over the trained base; None, and popularity answers, where there is no base yet.
+
+    Whoever only labels does not come here, and spares itself some seconds and 300 MB.
+    """
+    import torch
+
+    from learner.base import load_base
+    from learner.scorer import Scorer
+    from learner.text import TextEncoder
+
     try:
         base = load_base(settings.base_dir)
     except BaseError as error:
@@ -107,7 +118,7 @@ def load_scorer(settings: Settings) -> Scorer | None:
 
 
 def create_app(
-    settings: Settings, scorer: Scorer | None = None, clock: Callable[[], int] = now_ms
+    settings: Settings, scorer: "Scorer | None" = None, clock: Callable[[], int] = now_ms
 ) -> faust.App:
     """Assemble a worker; nothing is connected before it is started.
 
@@ -124,7 +135,7 @@ def create_app(
     if scorer is not None and "evaluate" in settings.roles:
         listeners.append(_evaluator(core, scoring, scorer))
     catalogue = CatalogueFeed(core.assortment, scorer)
-    _follow(core, ITEMS, catalogue)
+    _follow(core, ITEMS, catalogue, CATALOGUE_LOOK_S)
     agents = Agents(core.app, settings.prefix, core.refuser)
     if "label" in settings.roles:
         _label(core, agents, listeners, catalogue.known, scoring.refresher)
@@ -192,7 +203,7 @@ class _Scoring:
     checkpoints: CheckpointFeed | None
 
 
-def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
+def _scoring(core: _Core, scorer: "Scorer | None") -> _Scoring:
     serving = Serving(
         scorer=None if scorer is None else ScorerThread(scorer, core.executor),
         query=Query,
@@ -208,7 +219,9 @@ def _scoring(core: _Core, scorer: Scorer | None) -> _Scoring:
     return _Scoring(serving=serving, answering=answering, refresher=refresher, checkpoints=checkpoints)
 
 
-def _checkpoints(core: _Core, scorer: Scorer, refresher: Refresher) -> CheckpointFeed:
+def _checkpoints(core: _Core, scorer: "Scorer", refresher: Refresher) -> CheckpointFeed:
+    from learner.checkpoint import Assembler  # has torch
+
     def swapped(served: Served) -> None:
         core.learner_lag.learned(served.manifest.offsets)
         refresher.on_swap(served)
@@ -226,7 +239,7 @@ def _checkpoints(core: _Core, scorer: Scorer, refresher: Refresher) -> Checkpoin
     return feed
 
 
-def _evaluator(core: _Core, scoring: _Scoring, scorer: Scorer) -> Evaluator:
+def _evaluator(core: _Core, scoring: _Scoring, scorer: "Scorer") -> Evaluator:
     evaluator = Evaluator(
         scorer=scorer,
         executor=core.executor,
@@ -291,12 +304,13 @@ class _Feed(Protocol):
     async def run(self) -> None: ...
 
 
-def _follow(core: _Core, topic: Topic, feed: _Feed) -> None:
+def _follow(core: _Core, topic: Topic, feed: _Feed, look_s: float = LOOK_S) -> None:
     """Read a whole topic on a thread of its own, beside the consumer group, as long as the app runs."""
 
     async def read() -> None:
         stop = threading.Event()
-        follower = follow(core.settings, core.settings.prefix + topic.name, feed.on_record, stop)
+        name = core.settings.prefix + topic.name
+        follower = follow(core.settings, name, feed.on_record, stop, look_s)
         try:
             while not await asyncio.to_thread(follower.wait, TICK_S):
                 pass

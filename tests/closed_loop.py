@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from learner.backfill import BackfillSettings, train_base
 from learner.base import Base
 from learner.online import OnlineLearner
-from learner.query import Query
+from learner.query import Query, utility
 from learner.ranker import RankerSettings
-from learner.scorer import Scorer, utility
+from learner.scorer import Scorer
 from learner.update_settings import UpdateSettings
 from schemas.events import Click, Impression, Item, UserEvent
 from schemas.labels import LabeledSlate, Session
