@@ -27,6 +27,12 @@ TOPICS: Final = tuple(topic.name for topic in USER_EVENTS)
 SLICE: Final = 256
 """Messages folded between two looks at the rest of the worker: a few ms of work."""
 
+PORTION: Final = 64
+"""Sessions written at a time: less than a ms of work."""
+
+PAUSE_S: Final = 0.01
+"""Between two portions: thousands of sessions, written without, would hold up labels for half a second."""
+
 LEAD_MS: Final = 1_000
 """How far, in event time, one topic is read ahead of another that has more to read."""
 
@@ -143,8 +149,8 @@ class Labeller:
     async def commit(self) -> None:
         """Make durable and commit what is done.
 
-        Sessions are written a few at a time, and messages are folded in between: a session that is ahead of
-        the committed offsets does no harm.
+        Sessions are written a few at a time, with pauses in which messages are folded: a session that is
+        ahead of the committed offsets does no harm.
         """
         if not self._progress.is_settled():
             return
@@ -153,9 +159,9 @@ class Labeller:
             stocks = [_stock(number, partition) for number, partition in self._partitions.items()]
             self._sessions.trim(keep={user_id for stock in stocks for user_id in stock.changed})
         for stock in stocks:
-            for begin in range(0, len(stock.changed), SLICE):
-                await self._write(era, stock.partition, stock.changed[begin : begin + SLICE], None)
-                await asyncio.sleep(0)
+            for begin in range(0, len(stock.changed), PORTION):
+                await self._write(era, stock.partition, stock.changed[begin : begin + PORTION], None)
+                await asyncio.sleep(PAUSE_S)
             if stock.evidence is not None:
                 await self._outbox.settle()  # it says which labels are out
                 await self._write(era, stock.partition, [], stock.evidence)
