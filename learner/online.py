@@ -121,7 +121,7 @@ class OnlineLearner:
     def learn(self, slates: Sequence[LabeledSlate]) -> Learned:
         """One step on what is new in these labels, together with as much from replay memory."""
         self._consolidate()
-        new = [slate.label_id for slate in slates if slate not in self._intake.ledger]
+        new = list(dict.fromkeys(slate.label_id for slate in slates if slate not in self._intake.ledger))
         taken = self._intake.take(slates)
         self._give_rows()
         self._publish_recounted()

@@ -73,7 +73,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     feedback: dict[str, float] = {}
     examined: Share = 1.0
     trust: Share = 1.0
-    weight: float = 1.0
+    weight: Annotated[float, Meta(ge=0)] = 1.0
     bounce: Share = 0.0
     final: bool = False
 

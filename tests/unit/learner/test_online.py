@@ -88,6 +88,11 @@ def test_a_label_seen_twice_changes_nothing() -> None:
     assert online.snapshot() == before
 
 
+def test_a_label_that_comes_twice_at_once_is_told_once() -> None:
+    [batch] = batches(1, seed=4)
+    assert learner().learn([*batch, *batch]).label_ids == [label.label_id for label in batch]
+
+
 def test_a_scorer_follows_a_chain_of_deltas() -> None:
     online, scorer, arm = learner(), Scorer(base(), embed), AdaLora(base(), ITEMS, embed, seed=0)
     scorer.put_items(ITEMS)

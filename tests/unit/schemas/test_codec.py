@@ -147,6 +147,7 @@ def test_scalars_within_64_bits_are_kept(number: float) -> None:
         (RecommendationRequest, {**REQUEST, "k": MAX_K + 1}),
         (LabeledSlate, {**LABEL, "revision": -1}),
         (LabeledSlate, {**LABEL, "outcomes": [{**SHOWN, "satisfaction": 1.01}]}),
+        (LabeledSlate, {**LABEL, "outcomes": [{**SHOWN, "weight": -0.1}]}),
     ],
 )
 def test_values_outside_their_type(record: type[Record], fields: dict[str, object]) -> None:
