@@ -36,3 +36,12 @@ def admit(ts: int, reference_ms: int, retention_ms: int = RETENTION_MS) -> None:
     if -ahead > retention_ms:
         detail = f"ts {ts} is {-ahead} ms before it was logged, expected at most {retention_ms}"
         raise InvalidRecord(Reason.BEFORE_RETENTION, detail)
+
+
+def is_admitted(ts: int, reference_ms: int) -> bool:
+    """Whether `admit` accepts an event time, said without an exception.
+
+    >>> is_admitted(FUTURE_MS + 5, 5), is_admitted(FUTURE_MS + 6, 5)
+    (True, False)
+    """
+    return -RETENTION_MS <= ts - reference_ms <= FUTURE_MS

@@ -9,7 +9,7 @@ from schemas.events import Click, Dwell, Erasure, Feedback, Impression, Item, Se
 from schemas.record import Record
 from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
 from schemas.trace import LOGGED_AT
-from stream.admission import admit, reference_ms
+from stream.admission import admit, is_admitted, reference_ms
 from stream.inbound import Inbound
 
 R = TypeVar("R", bound=Record)
@@ -53,12 +53,15 @@ def read_events(messages: Sequence[Inbound]) -> list[UserEvent | InvalidRecord]:
     """
     if not messages:
         return []
-    known = None
-    if not any(message.headers and SCHEMA_HEADER in message.headers for message in messages):
+    known, is_plain = None, not any(message.headers for message in messages)
+    if is_plain or not any(SCHEMA_HEADER in message.headers for message in messages):
         record = USER_EVENT_TYPES[messages[0].topic]
         known = decode_all(record, [message.value or b"" for message in messages])
     if known is None:
         return [_event_or_reason(message) for message in messages]
+    pairs = zip(known, messages, strict=True)
+    if is_plain and all(is_admitted(event.ts, message.timestamp) for event, message in pairs):
+        return list(known)
     return [_admitted(event, message) for event, message in zip(known, messages, strict=True)]
 
 
