@@ -13,6 +13,7 @@ from stream import sessions as session
 from stream.dedup import Seen
 from stream.estimates import Estimates
 from stream.evidence import Evidence
+from stream.expiry import Rounds
 from stream.intent import Tags, untagged
 from stream.join_settings import JoinSettings
 from stream.labeling import Labeler
@@ -56,6 +57,7 @@ class PartitionFold(Generic[Token]):
         self._tokens: defaultdict[int, list[Token]] = defaultdict(list)
         self._safe_ts = self._taken_ts = self._committed_ts = 0
         self._changed: set[str] = set()
+        self._rounds: Rounds[str] = Rounds()
 
     def fold(
         self, event: UserEvent, topic: str, token: Token, now_ms: int, logged_ms: int = END
@@ -128,6 +130,20 @@ class PartitionFold(Generic[Token]):
         """Do as `take_evidence` does where nobody will go on from it: forget what no label needs any more."""
         self._committed_ts = self._taken_ts = self._safe_ts
         self._evidence.let_go(self._safe_ts)
+
+    @property
+    def settled_ts(self) -> int:
+        """No session of an earlier moment will be asked for any more, also by a successor."""
+        return self._committed_ts
+
+    def expire(self, number: int) -> None:
+        """Look at the next users of the mapping of sessions, and forget those who are long gone."""
+        for user_id in self._rounds.expired(self._sessions, self._newest_ts, self._committed_ts, number):
+            del self._sessions[user_id]
+
+    def _newest_ts(self, user_id: str) -> int | None:
+        state = self._sessions.get(user_id)
+        return None if state is None or state.newest_ts == 0 else state.newest_ts
 
     def restore_evidence(self, raw: bytes) -> None:
         """Go on from the evidence that a predecessor took; before the first event is folded."""

@@ -165,6 +165,7 @@ class Labeller:
             if stock.evidence is not None:
                 await self._outbox.settle()  # it says which labels are out
                 await self._write(era, stock.partition, [], stock.evidence)
+        await self._expire(era)
         await self._outbox.settle()
         if era == self._era:
             await self._progress.commit(
@@ -230,6 +231,15 @@ class Labeller:
         if evidence is not None:
             taught = self._evidence.put(number, evidence)
             await self._outbox.send_raw(self._evidence.changelog, number, [taught])
+
+    async def _expire(self, era: int) -> None:
+        """Forget some of the users who are long gone, in every partition: nobody notes whose is whose."""
+        if era != self._era or not self._partitions:
+            return
+        settled_ts = min(partition.settled_ts for partition in self._partitions.values())
+        gone = self._sessions.expire(settled_ts, SLICE)
+        for number in list(self._partitions) if gone else ():
+            await self._outbox.send_raw(self._sessions.changelog, number, gone)
 
     def _measure(self, number: int, partition: Partition) -> None:
         self._metrics.unlabelled.labels(number).set(partition.open)

@@ -22,6 +22,9 @@ NO_CLOCK = 0
 BATCH = 1_000
 """Events between two looks at the watermark. No label depends on it."""
 
+LOOKS = 2
+"""Users looked at for every event, whether they are long gone: more than can be new."""
+
 
 def label(
     events: Iterable[UserEvent], fold: PartitionFold[None], every: int = BATCH
@@ -34,6 +37,7 @@ def label(
         if number % every == 0:
             yield from fold.advance(NO_CLOCK)
             release(fold)
+            fold.expire(LOOKS * every)
     yield from fold.drain()
 
 

@@ -63,6 +63,11 @@ class Partition:
         """What a successor needs of what the stream taught, if it changed; call it before every commit."""
         return self._fold.take_evidence()
 
+    @property
+    def settled_ts(self) -> int:
+        """No session of an earlier moment will be asked for any more."""
+        return self._fold.settled_ts
+
     def restore_evidence(self, raw: bytes) -> None:
         """Go on from what a predecessor took; before the first message is taken."""
         self._fold.restore_evidence(raw)

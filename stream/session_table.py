@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.codec import MAX_BYTES
+from stream.expiry import Rounds
 from stream.outbox import Outgoing
 from stream.sessions import SessionState
 
@@ -15,6 +16,19 @@ CAPACITY = 50_000
 """Decoded states kept in memory; the rest is decoded again from the table when its user comes back."""
 
 log = logging.getLogger(__name__)
+
+
+class _Age(msgspec.Struct, array_like=True, gc=False):
+    """A state of which only `newest_ts` is read."""
+
+    touches: msgspec.Raw
+    slates: msgspec.Raw
+    searches: msgspec.Raw
+    settled: msgspec.Raw
+    counts: msgspec.Raw
+    settled_ts: msgspec.Raw
+    leanings: msgspec.Raw
+    newest_ts: int = 0
 
 
 class SessionTable:
@@ -29,6 +43,8 @@ class SessionTable:
         self._table = table
         self._capacity = capacity
         self._states: OrderedDict[str, SessionState] = OrderedDict()
+        self._rounds: Rounds[bytes] = Rounds()
+        self._age = msgspec.msgpack.Decoder(_Age).decode
         self._decode = msgspec.msgpack.Decoder(SessionState).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -79,6 +95,17 @@ class SessionTable:
         if self._table.data.get(key) is not None:
             del self._table.data[key]
         return Outgoing(key, None)
+
+    def expire(self, safe_ts: int, number: int) -> list[Outgoing]:
+        """Look at the next users, and forget those who are long gone; returns what erases them."""
+        gone = self._rounds.expired(self._table.data, self._newest_ts, safe_ts, number)
+        return [self.forget(key.decode()) for key in gone]
+
+    def _newest_ts(self, key: bytes) -> int | None:
+        state: SessionState | _Age | None = self._states.get(key.decode())
+        if state is None and (raw := self._table.data.get(key)) is not None:
+            state = self._age(raw)
+        return None if state is None or state.newest_ts == 0 else state.newest_ts
 
     def clear(self) -> None:
         """Forget the decoded states; those that were not written are folded again from the log."""

@@ -49,7 +49,7 @@ QUERIES = 4
 """At most so many of the last searches are told of."""
 
 EXPIRY_MS = 90 * 86_400_000
-"""Touches older than this are no longer shown."""
+"""Touches older than this are no longer shown, and who does nothing for so long is forgotten."""
 
 IMPRESSIONS, SEARCHES = len(COUNTERS), len(COUNTERS) + 1
 NAMES = (*COUNTERS, "impressions", "searches")
@@ -61,7 +61,8 @@ class SessionState(msgspec.Struct, array_like=True, gc=False):
 
     touches may still change; settled are those before, at most `RECENT`. slates are (ts, request_id, number
     of items), searches (ts, event_id, query). counts are of everything ever, in the order of `NAMES`.
-    Nothing that lies before `settled_ts` changes anything any more.
+    Nothing that lies before `settled_ts` changes anything any more. `newest_ts` is of the newest event; 0
+    where nobody has noted it.
     """
 
     touches: list[Touch] = []
@@ -71,6 +72,7 @@ class SessionState(msgspec.Struct, array_like=True, gc=False):
     counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(NAMES))
     settled_ts: int = 0
     leanings: Leanings | None = None
+    newest_ts: int = 0
 
 
 def fold(
@@ -83,6 +85,8 @@ def fold(
 ) -> SessionState:
     """Fold one event into `state`, in place, and return it; folding an event again changes nothing.
 
+    Who comes back after `EXPIRY_MS` begins anew: so nothing shows of when such a state is deleted.
+
     Args:
         state: the user's state, owned by the caller.
         event: of this user; events may come in any order.
@@ -91,6 +95,8 @@ def fold(
         tags: of an item, if intent is asked for.
         remember_ms: for so long before what is settled `shown_at` still knows.
     """
+    if event.ts > state.newest_ts:
+        _grow_older(state, event.ts)
     if settle_before > state.settled_ts:
         if state.leanings is not None and tags is not None:
             _settle_leanings(state, state.leanings, settle_before, tags)
@@ -111,6 +117,14 @@ def fold(
         if new is not None:
             _add_mark(state, request_id, event.item_id, new)
     return state
+
+
+def _grow_older(state: SessionState, ts: int) -> None:
+    if 0 < state.newest_ts <= ts - EXPIRY_MS:
+        new = SessionState(settled_ts=state.settled_ts)
+        for name in SessionState.__struct_fields__:
+            setattr(state, name, getattr(new, name))
+    state.newest_ts = ts
 
 
 def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tags | None = None) -> Session:

@@ -3,7 +3,7 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from schemas.codec import decode, encode
-from schemas.events import Click, Impression, ShownItem, UserEvent
+from schemas.events import Click, Impression, Search, ShownItem, UserEvent
 from schemas.labels import LabeledSlate
 from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
@@ -17,7 +17,7 @@ from stream.outbox import Outbox, Sent
 from stream.partition import Partition
 from stream.refuser import Refuser
 from stream.session_table import SessionTable, SessionView
-from stream.sessions import SessionState
+from stream.sessions import EXPIRY_MS, SessionState
 from tests.worker_fakes import FakeProducer, FakeProgress, FakeTable, inbound
 
 JOIN = JoinSettings(window_ms=1_000, lateness_ms=100, rules=Rules(refinements=frozenset({"quick", "delays"})))
@@ -304,6 +304,22 @@ def test_what_the_stream_taught_is_written_before_a_commit_and_restored_by_a_suc
     assert EvidenceTable(world.evidence).get(0) == written.value
     fold = PartitionFold(JOIN, {}, lambda _: None)
     fold.restore_evidence(written.value)
+
+
+def test_who_is_long_gone_is_erased_from_the_changelog_of_the_sessions():
+    async def scenario(world: World) -> None:
+        for number, (ts, user_id) in enumerate([(1_000, "gone"), (2 * EXPIRY_MS, "here")]):
+            searched = encode(Search(event_id=f"s{number}", user_id=user_id, ts=ts, query="jazz"))
+            await world.take(inbound("searches", searched, offset=number, timestamp=ts))
+            await world.tick()
+        await world.tick()
+        await world.tick()
+
+    world = World()
+    asyncio.run(scenario(world))
+    written = [(sent.key, not sent.value) for sent in world.producer.on("changelog")]
+    assert written == [(b"gone", False), (b"here", False), (b"gone", True)]
+    assert set(world.table.data) == {b"here"}
 
 
 def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():

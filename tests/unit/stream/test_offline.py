@@ -56,7 +56,7 @@ def test_sessions_are_settled_as_the_log_goes_on() -> None:
     for state in sessions.values():
         assert state.settled_ts > EVENTS[0].ts + length_ms / 2
         assert all(one.marks[0][0] + TOUCH_MS > state.settled_ts for one in state.touches)
-        assert all(slate[0] >= state.settled_ts for slate in state.slates)
+        assert all(slate[0] >= state.settled_ts - 2 * JOIN.longest_ms for slate in state.slates)
 
 
 def test_an_observed_log_knows_the_sessions_that_its_labels_had() -> None:
