@@ -7,14 +7,15 @@ after as long as a person takes or, hasty ones, at once; camouflaged ones also c
 were they people.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from schemas.events import Click, Dwell, Feedback, Impression, ShownItem, UserEvent
-from schemas.labels import LabeledSlate, Outcome
+from schemas.labels import LabeledSlate
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings, Rules
 from stream.offline import label
@@ -129,17 +130,21 @@ def partition(attacked: Attack, *, trust: bool) -> PartitionFold[Any]:
     return PartitionFold(settings, {}, durations.get)
 
 
-def click_rate(told: list[LabeledSlate], item_id: str) -> float:
-    """The click rate of an item, each exposure as it was told of last, and as far as trusted."""
-    outcomes = last_outcomes(told, item_id).values()
-    weights = [outcome.weight * outcome.trust for outcome in outcomes]
-    return sum(w * o.clicked for w, o in zip(weights, outcomes, strict=True)) / sum(weights)
-
-
-def last_outcomes(told: list[LabeledSlate], item_id: str) -> dict[str, Outcome]:
-    """What was told last of every exposure of an item, by request id."""
+def click_rates(told: list[LabeledSlate]) -> dict[str, float]:
+    """The click rate of every item, each exposure as it was told of last, and as far as trusted."""
     newest = sorted(told, key=lambda one: one.revision)
-    return {one.request_id: o for one in newest for o in one.outcomes if o.item_id == item_id}
+    last = {(one.request_id, outcome.item_id): outcome for one in newest for outcome in one.outcomes}
+    clicked, shown = defaultdict[str, float](float), defaultdict[str, float](float)
+    for outcome in last.values():
+        weight = outcome.weight * outcome.trust
+        shown[outcome.item_id] += weight
+        clicked[outcome.item_id] += weight * outcome.clicked
+    return {item_id: clicked[item_id] / weight for item_id, weight in shown.items() if weight}
+
+
+def place(rates: Mapping[str, float], item_id: str) -> int:
+    """The place of an item in a list by click rate, 0 the best."""
+    return sum(rate > rates[item_id] for rate in rates.values())
 
 
 def trust_of(told: list[LabeledSlate], who: str) -> list[float]:

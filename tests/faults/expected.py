@@ -13,6 +13,7 @@ from schemas.topics import LABELS, USER_EVENTS
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
 from stream.join_settings import JoinSettings
+from stream.label_report import kind_of
 from stream.reading import read_event
 from stream.settings import Settings
 
@@ -97,9 +98,9 @@ def _essence(label: LabeledSlate) -> LabeledSlate:
     """A label without what depends on the order of arrival.
 
     A click is told at once, with what had arrived of its user by then; told again after a crash, more may
-    have. The final revision is exact.
+    have. All other revisions are told in their turn, and exact.
     """
-    if all(outcome.final for outcome in label.outcomes):
+    if kind_of(label) != "click":
         return label
     return msgspec.structs.replace(
         label, session=msgspec.structs.replace(label.session, recent=[], counters={}, query=None)
