@@ -16,7 +16,7 @@ class ItemVectors:
 
     Vectors of text vectors cost little and are there from the start. Where blocks of the text encoder are
     adapted a new version would take seconds to read its catalogue: then each waits until it is first asked
-    for. One thread may ask while another says what is to be renewed.
+    for. Threads may ask while another says what is to be renewed.
     """
 
     def __init__(self, ranker: Ranker, knowledge: Knowledge, device: torch.device | str) -> None:
@@ -24,14 +24,17 @@ class ItemVectors:
         capacity = knowledge.vocabulary.items.capacity
         self._vectors = torch.zeros(capacity, ranker.settings.width, device=device)
         self._waits = bool(ranker.settings.text_blocks)
-        self._known = np.full(capacity, not self._waits)
+        self._wanted, self._have = (
+            np.ones(capacity, np.int64),
+            np.zeros(capacity, np.int64),
+        )  # how often renewed
         if not self._waits:
             self.renew(torch.arange(len(knowledge.vocabulary.items)))
 
     def renew(self, rows: Tensor) -> None:
         """Let rows [n] have the vectors of what their items are now."""
         if self._waits:
-            self._known[rows.numpy()] = False
+            self._wanted[rows.numpy()] += 1
         else:
             self._work_out(rows, _AT_ONCE)
 
@@ -39,10 +42,10 @@ class ItemVectors:
         """The vectors of rows [n], on the device, [n, d]."""
         if self._waits:
             asked = rows.cpu().numpy()
-            missing = np.unique(asked[~self._known[asked]])
-            # Known before they are: what is renewed meanwhile is worked out again.
-            self._known[missing] = True
+            missing = np.unique(asked[self._have[asked] != self._wanted[asked]])
+            wanted = self._wanted[missing]  # what is renewed meanwhile is worked out again
             self._work_out(torch.from_numpy(missing), _TEXTS_AT_ONCE)
+            self._have[missing] = wanted
         return self._vectors[rows]
 
     @torch.no_grad()
