@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 from schemas.checkpoint import Manifest
@@ -55,6 +56,35 @@ class Damaged(NamedTuple):
     error: CheckpointRefused
 
 
+class Waiting:
+    """Checkpoints that wait to be served, put by one thread and taken by another.
+
+    What a newer full one makes needless is let go at once: who starts cold reads all of the topic, but has to
+    hold only the last stretch of it, and what was folded into the base.
+    """
+
+    def __init__(self) -> None:
+        self._wholes: list[Whole] = []
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """How many are held."""
+        return len(self._wholes)
+
+    def put(self, whole: Whole) -> None:
+        """Add the newest."""
+        with self._lock:
+            self._wholes.append(whole)
+            if whole.manifest.parent is None:
+                self._wholes = newest(self._wholes)
+
+    def take(self) -> list[Whole]:
+        """Return those that have to be served, in order, and hold them no longer."""
+        with self._lock:
+            taken, self._wholes = self._wholes, []
+        return taken
+
+
 class CheckpointFeed:
     """Records come in on the follower's thread; checkpoints are applied from the event loop, one by one."""
 
@@ -75,7 +105,8 @@ class CheckpointFeed:
         self._metrics = metrics
         self._clock = clock
         self._on_swap = on_swap
-        self._arrived: SimpleQueue[Whole | Damaged] = SimpleQueue()
+        self._waiting = Waiting()
+        self._damaged: SimpleQueue[Damaged] = SimpleQueue()
         self._all_read = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -84,10 +115,10 @@ class CheckpointFeed:
         try:
             whole = self._assemble(record.key, record.value, record.headers)
         except CheckpointRefused as error:
-            self._arrived.put(Damaged(_version(record.key), error))
+            self._damaged.put(Damaged(_version(record.key), error))
             return
         if whole is not None and whole[0].model == self._model:
-            self._arrived.put(Whole(*whole, published=_published(record.headers)))
+            self._waiting.put(Whole(*whole, published=_published(record.headers)))
 
     def on_caught_up(self) -> None:
         """Notice that all that was there at the start has been handed over."""
@@ -97,19 +128,19 @@ class CheckpointFeed:
         """Serve the newest checkpoint that was there at the start, and then each as it comes, for ever."""
         await self._all_read.wait()
         while True:
-            arrived = list(self._drain())
-            for damaged in (one for one in arrived if isinstance(one, Damaged)):
-                await self._refuse(damaged.version, damaged.error)
-            for whole in newest([one for one in arrived if isinstance(one, Whole)]):
+            damaged, waiting = list(self._drain()), self._waiting.take()
+            for one in damaged:
+                await self._refuse(one.version, one.error)
+            for whole in waiting:
                 await self._serve(whole)
-            if not arrived:
+            if not damaged and not waiting:
                 self.ready.set()
                 await asyncio.sleep(PAUSE_S)
 
-    def _drain(self) -> Iterator[Whole | Damaged]:
+    def _drain(self) -> Iterator[Damaged]:
         try:
             while True:
-                yield self._arrived.get_nowait()
+                yield self._damaged.get_nowait()
         except Empty:
             return
 
@@ -143,7 +174,7 @@ class CheckpointFeed:
         await self._outbox.send(EVALUATIONS, evaluation.name.encode(), encode(evaluation))
 
 
-def newest(arrived: Sequence[Whole]) -> Sequence[Whole]:
+def newest(arrived: list[Whole]) -> list[Whole]:
     """The last full checkpoint of several, what builds on it, and what was folded into its base, in order.
 
     All of them, where none is full.
@@ -151,7 +182,7 @@ def newest(arrived: Sequence[Whole]) -> Sequence[Whole]:
     full = [number for number, whole in enumerate(arrived) if whole.manifest.parent is None]
     if not full:
         return arrived
-    needed = list(arrived[full[-1] :])
+    needed = arrived[full[-1] :]
     by_version = {whole.manifest.version: whole for whole in arrived}
     while (folded := by_version.get(needed[0].manifest.folded or "")) is not None:
         needed.insert(0, folded)

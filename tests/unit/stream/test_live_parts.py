@@ -20,7 +20,7 @@ from stream.active_users import ActiveUsers, LearnedFrom, refresh_id
 from stream.answering import Answering
 from stream.candidates import Assortment
 from stream.catalogue_feed import CatalogueFeed
-from stream.checkpoint_feed import REFUSED, CheckpointFeed, Whole, newest
+from stream.checkpoint_feed import REFUSED, CheckpointFeed, Waiting, Whole, newest
 from stream.evaluator import Evaluator
 from stream.exploration import Greedy
 from stream.live_evaluation import LiveEvaluation
@@ -161,6 +161,18 @@ def test_the_last_full_checkpoint_and_what_builds_on_it_are_all_a_scorer_needs()
     assert [whole.manifest.version for whole in newest(arrived)] == ["3", "4"]
     assert newest(arrived[1:3]) == arrived[1:3]
     assert newest([]) == []
+
+
+def test_who_starts_cold_holds_the_last_stretch_of_the_topic_and_what_was_folded():
+    full = {0, 20, *range(21, 95, 20)}  # 20 was folded into the base that all after it are over
+    waiting, held = Waiting(), []
+    for n in range(95):
+        parent, folded = None if n in full else str(n - 1), "20" if n > 20 else None
+        waiting.put(Whole(manifest(str(n), parent=parent, folded=folded), b"payload", None))
+        held.append(len(waiting))
+    assert max(held) == 1 + 20
+    assert [whole.manifest.version for whole in waiting.take()] == ["20", *map(str, range(81, 95))]
+    assert waiting.take() == []
 
 
 def test_checkpoints_are_served_and_a_refused_one_says_why(executor):
