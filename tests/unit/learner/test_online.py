@@ -16,6 +16,7 @@ from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query
 from learner.scorer import Scorer
 from learner.update_settings import UpdateSettings
+from learner.user_share import YOUNG
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused, SnapshotError
 from schemas.events import Item
@@ -234,6 +235,24 @@ def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> No
         again.restore(online.snapshot())
         assert again.snapshot() == online.snapshot()
     assert 0.08 < online._shares.of("user-0") <= 0.1
+
+
+def test_a_checkpoint_holds_no_more_of_a_user_than_their_share_and_the_next_as_much_again() -> None:
+    """Of `YOUNG` units, as it holds little else; 25 users are known from before."""
+    online = learner(settings=replace(SETTINGS, user_share=0.1))
+    stream = [_by(one, n % 25) for n, one in enumerate(labels(300, seed=13))]
+    online.learn(stream)
+    for seed in (14, 15):
+        online.checkpoint()
+        heavy = [_renamed(_by(one, 0), seed) for one in labels(120, seed=seed)]
+        examples = sum(online.learn(heavy[n : n + 20]).examples for n in range(0, 120, 20))
+        _, draft = online._shares.snapshot()
+        assert draft.weights == {"user-0": pytest.approx(0.1 * YOUNG)}
+        assert examples < 0.5 * 120 * 3
+
+
+def _renamed(label: LabeledSlate, number: int) -> LabeledSlate:
+    return msgspec.structs.replace(label, request_id=f"{label.request_id}-{number}")
 
 
 def _by(label: LabeledSlate, number: int) -> LabeledSlate:
