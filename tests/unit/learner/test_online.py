@@ -240,7 +240,7 @@ def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> No
 def test_a_checkpoint_holds_no_more_of_a_user_than_their_share_and_the_next_as_much_again() -> None:
     """Of `YOUNG` units, as it holds little else; 25 users are known from before."""
     online = learner(settings=replace(SETTINGS, user_share=0.1))
-    stream = [_by(one, n % 25) for n, one in enumerate(labels(300, seed=13))]
+    stream = [_by(one, n % 25) for n, one in enumerate(labels(1_000, seed=13))]
     online.learn(stream)
     for seed in (14, 15):
         online.checkpoint()
