@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learner import checkpoint
 from learner.archive import Whole, republished
-from learner.base import Base
+from learner.base import Base, save_base
 from learner.catalogue import Embed
 from learner.connections import connect_producer
 from learner.consolidation import consolidate
+from learner.export import export
 from learner.kafka import ModelSink
 from learner.online import OnlineLearner
 from learner.rows import Vocabulary
@@ -45,6 +47,18 @@ def whole_payload(base: Base, chain: Sequence[Whole]) -> bytes:
 def folded(base: Base, chain: Sequence[Whole]) -> Base:
     """The base that the state of a chain of checkpoints amounts to."""
     return consolidate(served_by(base, chain).base, checkpoint.decode(whole_payload(base, chain))[0])
+
+
+def export_version(base: Base, chain: Sequence[Whole], directory: Path) -> list[Path]:
+    """Write the last of a chain as plain LoRA, and the base that it is over where that is not `base`.
+
+    A base that the learner has consolidated is in no other directory; scorers can start from it, too.
+    """
+    own = served_by(base, chain).base
+    # Numbered by this base alone: rows of the adapter are those of the base that is written.
+    ranker, knowledge = served_by(own, [whole for whole in chain if whole.manifest.base == own.hash]).model
+    written = export(ranker, knowledge, own.hash, directory)
+    return written if own is base else [*written, save_base(own, directory)]
 
 
 def publish_again(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str:

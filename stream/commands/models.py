@@ -103,14 +103,14 @@ def diff(settings: LearnerSettings, one: str, other: str) -> None:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @_reported
 def export_model(settings: LearnerSettings, version: str, directory: Path) -> None:
-    """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base."""
-    from learner.base import load_base
-    from learner.export import export as write_lora
-    from learner.rollback import served_by
+    """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base.
 
-    chain = _fetch(settings, version)
-    ranker, knowledge = served_by(load_base(settings.base_dir), chain).model
-    for path in write_lora(ranker, knowledge, chain[-1].manifest.base, directory):
+    Where the learner has consolidated, that base is written there, too.
+    """
+    from learner.base import load_base
+    from learner.rollback import export_version
+
+    for path in export_version(load_base(settings.base_dir), _fetch(settings, version), directory):
         click.echo(path)
 
 

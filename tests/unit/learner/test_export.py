@@ -1,5 +1,6 @@
 """What is exported is what was served: peft agrees with our own layers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import torch
 from peft import PeftModel
 
 from learner.adapter import LowRankLinear, low_rank_layers
+from learner.archive import Whole, lineage
+from learner.base import load_base
 from learner.export import export, moved
 from learner.online import OnlineLearner
 from learner.query import Query
-from learner.scorer import score
+from learner.rollback import export_version
+from learner.scorer import Scorer, score
 from learner.update_settings import UpdateSettings
+from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, slates, turned
 from tests.tiny import embed
 
@@ -21,8 +26,10 @@ QUERIES = [
 ]
 
 
-def learned(batches: int = 4) -> OnlineLearner:
-    settings = UpdateSettings(step=2e-3, allocate_every=2, descent_examples=64)
+SETTINGS = UpdateSettings(step=2e-3, allocate_every=2, descent_examples=64)
+
+
+def learned(batches: int = 4, settings: UpdateSettings = SETTINGS) -> OnlineLearner:
     online = OnlineLearner(base(), embed, settings, seed=0)
     online.put_items(ITEMS)
     for number in range(batches):
@@ -42,6 +49,35 @@ def test_peft_predicts_with_the_exported_adapter_what_the_learner_does(tmp_path:
     for ours, theirs in zip(own, answers, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert max(np.abs(a - b).max() for a, b in zip(before, own, strict=True)) > 1e-3
+
+
+def consolidated() -> list[Whole]:
+    """A version and what it builds on, after the base was consolidated."""
+    online, wholes = learned(0, replace(SETTINGS, consolidate_every=300)), {}
+    for number in range(8):
+        online.learn(slates(32, 3, turned, first=10_000 + 32 * number))
+        draft = online.checkpoint()
+        wholes[draft.version] = Whole(manifest_of(draft), draft.payload)
+    chain = lineage({version: whole.manifest for version, whole in wholes.items()}, draft.version)
+    return [wholes[manifest.version] for manifest in chain]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+def test_what_is_exported_after_consolidations_comes_with_the_base_that_it_is_over(tmp_path: Path) -> None:
+    chain = consolidated()
+    files = export_version(base(), chain, tmp_path)
+    own = load_base(tmp_path)
+    assert tmp_path / "base.safetensors" in files
+    assert own.hash == chain[-1].manifest.base != base().hash
+    scorer = Scorer(own, embed)  # as a worker would that is started from this base
+    for whole in chain:
+        if whole.manifest.base == own.hash:
+            scorer.apply(whole.manifest, whole.payload)
+    scorer.put_items(ITEMS)
+    loaded = PeftModel.from_pretrained(own.ranker(), tmp_path).eval()
+    answers = score(loaded.base_model.model, scorer.model[1], QUERIES, "cpu")
+    for ours, theirs in zip(scorer.score(QUERIES), answers, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_how_far_layers_moved_is_the_norm_of_what_they_add() -> None:
