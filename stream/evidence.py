@@ -186,11 +186,6 @@ class Evidence(Generic[E]):
             self._grow_on()
         return safe_ts
 
-    def sealed(self) -> list[tuple[int, E]]:
-        """The epochs whose seals are at hand, oldest first, and the estimates of each."""
-        estimates = [visible.estimates for visible in self._visible[-len(self._seals) :]]
-        return list(zip((seal.epoch for seal in self._seals), estimates, strict=False))
-
     def _add(self, seal: Seal) -> None:
         self._sealed = seal.epoch
         self._seals.append(seal)

@@ -73,7 +73,6 @@ class Labeler:
         self._waiting: defaultdict[str, list[Click]] = defaultdict(list)
         self._early: defaultdict[str, list[Due]] = defaultdict(list)
         self._unsealed: set[int] = set()
-        self._handed_over: list[LabeledSlate] = []
         self._newest_ts = self._late = self._told_ts = 0
         self.counts: Counter[str] = Counter()
 
@@ -105,8 +104,8 @@ class Labeler:
 
     def advance(self, watermark: int) -> list[LabeledSlate]:
         """Do all that is due before `watermark`, in order; return the labels that this makes final."""
-        labels, forgets = self._handed_over, self._forgets
-        self._handed_over = []
+        labels: list[LabeledSlate] = []
+        forgets = self._forgets
         for due in self._agenda.before(watermark):
             if forgets and forgets[0][0] <= due[0]:
                 self._forget(due[0])
@@ -288,16 +287,8 @@ class Labeler:
         return [revoke(told, last_ts) for told in growing.trust.taken_back]
 
     def take_over(self, told_ts: int) -> None:
-        """Go on after a predecessor, which has told all labels of what was shown or said before `told_ts`.
-
-        Tell again what its seals took back, in the next advance: it may have died before.
-        """
+        """Go on after a predecessor, which has told all labels of what was shown or said before `told_ts`."""
         self._told_ts = told_ts
-        self._handed_over = [
-            revoke(told, self._last_ts(epoch))
-            for epoch, estimates in self._evidence.sealed()
-            for told in estimates.trust.taken_back_before
-        ]
 
     def _last_ts(self, epoch: int) -> int:
         """When all slates of an epoch are forgotten."""

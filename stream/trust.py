@@ -114,7 +114,6 @@ class Trust:
     """Trust in users, learned from their visits.
 
     taken_back: what judgements took back since the last snapshot that was restored.
-    taken_back_before: the same of that snapshot, whose maker may not have had the time to tell of it.
 
     >>> trust = Trust()
     >>> for n in range(2_048):
@@ -127,7 +126,6 @@ class Trust:
     def __init__(self) -> None:
         self._verdict = Verdict()
         self.taken_back: list[Told] = []
-        self.taken_back_before: list[Told] = []
         self._visits: list[Visit] = []
         self._log: list[bytes] = []  # older visits of the round, encoded once
         self._logged = self._entries = 0
@@ -154,7 +152,6 @@ class Trust:
             "distrusted": dict(self._verdict.distrusted),
             "besieged": dict(self._verdict.besieged),
             "veterans": sorted(self._verdict.veterans),
-            "taken_back": list(self.taken_back),
             "log": list(self._log),
             "logged": self._logged,
             "entries": self._entries,
@@ -169,7 +166,6 @@ class Trust:
         besieged = {item_id: Siege(*times) for item_id, times in state["besieged"].items()}
         self._verdict = Verdict(state["distrusted"], besieged, set(state["veterans"]))
         self.taken_back = []
-        self.taken_back_before = msgspec.convert(state["taken_back"], list[Told])
         self._visits, self._log = [], list(state["log"])
         self._logged, self._entries = state["logged"], state["entries"]
         self._past = list(state["past"])

@@ -69,7 +69,6 @@ def test_all_estimates_at_their_bounds_fit_a_record():
     size = len(msgspec.msgpack.encode(state))
     size += (trust.PAST + 1) * len(msgspec.msgpack.encode([last]))
     size += trust.ROUND_ENTRIES * 23 - len(b"".join(state["trust"]["log"]))  # the round that has just begun
-    size += trust.ROUND_ENTRIES * 23  # what is taken back
     assert size < RECORD_BYTES
     assert len(state["examination"]) == examination.SURFACES
     assert len(state["satisfaction"]["curves"]) >= satisfaction.CURVES
