@@ -16,6 +16,9 @@ By either scale, the rank among stays or the share of the expected one: over tha
 `long_view` in 94 % of the stays, the second in 93 %.
 """
 
+NO_BOUNCE = 0.0
+"""The default of `Outcome.bounce`: records leave out the very object that is a field's default."""
+
 
 class SessionItem(Record, frozen=True, kw_only=True):
     """An item the user engaged with before the impression."""
@@ -74,7 +77,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     examined: Share = 1.0
     trust: Share = 1.0
     weight: Annotated[float, Meta(ge=0)] = 1.0
-    bounce: Share = 0.0
+    bounce: Share = NO_BOUNCE
     final: bool = False
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.events import ShownItem
-from schemas.labels import Outcome
+from schemas.labels import NO_BOUNCE, Outcome
 from schemas.opinions import decisive
 from stream.estimates import Estimates
 from stream.join_settings import Rules
@@ -95,7 +95,7 @@ def touched(
         feedback=known.feedback or {},
         trust=trust,
         weight=1.0 if clicked else negative_weight,
-        bounce=rules.bounce_weight if regretted else 0.0,
+        bounce=rules.bounce_weight if regretted and rules.bounce_weight else NO_BOUNCE,
         final=True,
     )
 

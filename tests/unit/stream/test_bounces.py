@@ -4,6 +4,7 @@ import pytest
 
 from learner.ledger import Ledger
 from learner.query import TASKS
+from schemas.codec import encode
 from schemas.labels import LabeledSlate, Session
 from stream.estimates import Estimates
 from stream.evidence import Evidence
@@ -68,6 +69,8 @@ def test_a_longer_stay_that_comes_too_late_makes_a_click_of_it_again():
 
 def test_without_a_weight_a_bounce_is_a_click_as_any_other():
     assert Rules().bounce_weight == 0
-    net, known = taught(labels(*BOUNCE, weight=0))
+    told = labels(*BOUNCE, weight=0)
+    net, known = taught(told)
     assert net["click"] == 1
     assert known["click"] == (1, 1)
+    assert b"bounce" not in b"".join(map(encode, told))
