@@ -23,17 +23,18 @@ class Whole(NamedTuple):
     payload: bytes
 
 
-def fetch(access: Access, prefix: str, model: str, version: str) -> list[Whole]:
-    """Return a version and what it builds on, first things first: apply them in order.
+def fetch(access: Access, prefix: str, model: str, version: str, base: str) -> list[Whole]:
+    """Return a version and what it builds on over a base, first things first: apply them in order.
 
-    `version` may be shortened. The topic is read twice: for its manifests, and for what is wanted.
+    `version` may be shortened; `base` is a hash. The topic is read twice: for its manifests, and for what is
+    wanted.
 
     Raises:
         CheckpointRefused: the version, or one that it builds on, is not in the topic.
         BrokerError: the broker does not answer.
     """
     manifests = {m.version: m for m in _manifests(access, prefix) if m.model == model}
-    wanted = lineage(manifests, version)
+    wanted = lineage(manifests, version, base)
     found: dict[str, Whole] = {}
     assembler, keys = Assembler(), {f"{model}/{one.version}/" for one in wanted}
     for message in _read(access, prefix):
@@ -48,10 +49,11 @@ def fetch(access: Access, prefix: str, model: str, version: str) -> list[Whole]:
     return [found[one.version] for one in wanted]
 
 
-def lineage(manifests: Mapping[str, Manifest], version: str) -> list[Manifest]:
-    """Return the manifests that a version builds on, and its own, in the order to apply them.
+def lineage(manifests: Mapping[str, Manifest], version: str, base: str) -> list[Manifest]:
+    """Return the manifests that a version builds on, and its own, in the order to apply them over a base.
 
-    These are its parents back to a full one, and the versions folded into their base, each with its own.
+    These are its parents back to a full one, and the versions folded since into the base of that hash, each
+    with its own.
 
     Raises:
         CheckpointRefused: one is not there.
@@ -64,8 +66,9 @@ def lineage(manifests: Mapping[str, Manifest], version: str) -> list[Manifest]:
     while name:
         if name not in manifests:
             raise CheckpointRefused(f"models topic: expected {name}, on which {version} builds; it is gone")
-        chain.insert(0, manifests[name])
-        name = manifests[name].parent or manifests[name].folded or ""
+        first = manifests[name]
+        chain.insert(0, first)
+        name = first.parent or (first.folded if first.base != base else None) or ""
     return chain
 
 

@@ -144,7 +144,10 @@ class Scorer:
         if manifest.base in self._bases:
             return self._bases[manifest.base]
         if self._full is None or manifest.folded != self._full[0]:
-            raise CheckpointRefused(f"{place}: expected base {self._base.hash}, got {manifest.base}")
+            raise CheckpointRefused(
+                f"{place}: expected base {self._base.hash}, got {manifest.base}, into which "
+                f"{manifest.folded or 'nothing'} was folded; that is not at hand"
+            )
         base = consolidate(self._base, checkpoint.decode(self._full[1])[0])
         if base.hash != manifest.base:
             raise CheckpointRefused(

@@ -23,6 +23,7 @@ from stream.storage import DatabaseError, Store
 
 if TYPE_CHECKING:
     from learner.archive import Whole
+    from learner.base import Base
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ def diff(settings: LearnerSettings, one: str, other: str) -> None:
     from learner.rollback import served_by
 
     base = load_base(settings.base_dir)
-    first, second = _fetch(settings, one), _fetch(settings, other)
+    first, second = _fetch(settings, base, one), _fetch(settings, base, other)
     if first[-1].manifest.base != second[-1].manifest.base:
         raise click.ClickException("the versions stand on different bases; their layers cannot be compared")
     norms = moved(served_by(base, first).model[0], served_by(base, second).model[0])
@@ -105,12 +106,14 @@ def diff(settings: LearnerSettings, one: str, other: str) -> None:
 def export_model(settings: LearnerSettings, version: str, directory: Path) -> None:
     """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base.
 
-    Where the learner has consolidated, that base is written there, too.
+    Where the learner has consolidated, that base is written there, too: workers can start from it with
+    FRESHRANK_BASE, when what was folded into it is no longer in the models topic.
     """
     from learner.base import load_base
     from learner.rollback import export_version
 
-    for path in export_version(load_base(settings.base_dir), _fetch(settings, version), directory):
+    base = load_base(settings.base_dir)
+    for path in export_version(base, _fetch(settings, base, version), directory):
         click.echo(path)
 
 
@@ -121,12 +124,14 @@ def rollback(settings: LearnerSettings, version: str) -> None:
     """Publish VERSION again, and let the learner go on from it; stop the learner first.
 
     Scorers take it at once. The trainer's newest snapshot is followed by one with the weights of VERSION:
-    what was learned since is out of the weights and will not be learned again.
+    what was learned since is out of the weights and will not be learned again. FRESHRANK_BASE has to be the
+    learner's own.
     """
     from learner.base import load_base
     from learner.rollback import publish_again, rewind
 
-    base, chain = load_base(settings.base_dir), _fetch(settings, version)
+    base = load_base(settings.base_dir)
+    chain = _fetch(settings, base, version)
     uri = rewind(settings, base, chain)
     click.echo(f"published {publish_again(settings, base, chain)}, the state of {chain[-1].manifest.version}")
     click.echo(
@@ -147,14 +152,15 @@ def consolidate(settings: LearnerSettings, version: str, directory: Path) -> Non
     from learner.base import load_base, save_base
     from learner.rollback import folded
 
-    base = folded(load_base(settings.base_dir), _fetch(settings, version))
-    click.echo(f"{save_base(base, directory)}: base {base.hash}")
+    base = load_base(settings.base_dir)
+    own = folded(base, _fetch(settings, base, version))
+    click.echo(f"{save_base(own, directory)}: base {own.hash}")
 
 
-def _fetch(settings: LearnerSettings, version: str) -> "list[Whole]":
+def _fetch(settings: LearnerSettings, base: "Base", version: str) -> "list[Whole]":
     from learner.archive import fetch
 
-    return fetch(settings, settings.prefix, settings.model, version)
+    return fetch(settings, settings.prefix, settings.model, version, base.hash)
 
 
 def _read(query: Callable[[Store], T]) -> T:

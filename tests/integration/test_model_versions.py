@@ -85,7 +85,7 @@ def test_an_older_version_is_published_again_and_the_learner_goes_on_from_it(pub
     old = published.versions[1]
     output = published.run("rollback", old[:8]).output
     again = output.split()[1].rstrip(",")
-    [whole] = fetch(published.settings, published.settings.prefix, "default", again)
+    [whole] = fetch(published.settings, published.settings.prefix, "default", again, base().hash)
     assert (whole.manifest.parent, whole.manifest.metrics) == (None, {})
     found = snapshots.newest(published.settings.snapshot_dir(base().hash))
     assert found is not None
@@ -115,11 +115,11 @@ def test_versions_are_compared_exported_and_folded(published: Published, tmp_pat
     answers = score(folded.ranker(), knowledge, QUERIES, "cpu")
     for now, then in zip(answers, published.answers[-1], strict=True):
         np.testing.assert_allclose(now, then, atol=4e-3)
-    chain = fetch(published.settings, published.settings.prefix, "default", last)
+    chain = fetch(published.settings, published.settings.prefix, "default", last, base().hash)
     assert [whole.manifest.version for whole in chain] == published.versions
     assert served_by(base(), chain).version == last
 
 
 def test_a_version_that_is_gone_is_missed_by_name() -> None:
     with pytest.raises(CheckpointRefused, match="expected version 'abc'"):
-        lineage({}, "abc")
+        lineage({}, "abc", "base")

@@ -58,7 +58,8 @@ def consolidated() -> list[Whole]:
         online.learn(slates(32, 3, turned, first=10_000 + 32 * number))
         draft = online.checkpoint()
         wholes[draft.version] = Whole(manifest_of(draft), draft.payload)
-    chain = lineage({version: whole.manifest for version, whole in wholes.items()}, draft.version)
+    manifests = {version: whole.manifest for version, whole in wholes.items()}
+    chain = lineage(manifests, draft.version, base().hash)
     return [wholes[manifest.version] for manifest in chain]
 
 
@@ -69,10 +70,11 @@ def test_what_is_exported_after_consolidations_comes_with_the_base_that_it_is_ov
     own = load_base(tmp_path)
     assert tmp_path / "base.safetensors" in files
     assert own.hash == chain[-1].manifest.base != base().hash
-    scorer = Scorer(own, embed)  # as a worker would that is started from this base
-    for whole in chain:
-        if whole.manifest.base == own.hash:
-            scorer.apply(whole.manifest, whole.payload)
+    kept = {whole.manifest.version: whole for whole in chain if whole.manifest.base == own.hash}
+    manifests = {version: whole.manifest for version, whole in kept.items()}
+    scorer = Scorer(own, embed)  # as a worker that starts from this base, when what was folded is gone
+    for manifest in lineage(manifests, chain[-1].manifest.version, own.hash):
+        scorer.apply(manifest, kept[manifest.version].payload)
     scorer.put_items(ITEMS)
     loaded = PeftModel.from_pretrained(own.ranker(), tmp_path).eval()
     answers = score(loaded.base_model.model, scorer.model[1], QUERIES, "cpu")
