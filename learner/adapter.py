@@ -63,6 +63,11 @@ class LowRankEmbedding(nn.Module):
         orthonormal, _ = torch.linalg.qr(_gaussian(base.embedding_dim, rank, generator))
         self.Q = nn.Parameter(orthonormal.T.contiguous().to(base.weight))
 
+    @torch.no_grad()
+    def reset(self, rows: Tensor) -> None:
+        """Let rows [n] be nothing, in the frozen table too: their next owner is nobody that it knew."""
+        self.a[rows], self.base.weight[rows] = 0, 0
+
     def forward(self, ids: Tensor) -> Tensor:
         """Map ids [...] to rows [..., d]."""
         rows = functional.embedding(ids, self.a, padding_idx=self.base.padding_idx, sparse=True)

@@ -27,6 +27,7 @@ def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
         CheckpointRefused: it does not hold every row, or not those of this base.
     """
     ids = {index: _all_ids(base, index, tensors) for index in Vocabulary.NAMES}
+    gone = {index: _gone(base, index, tensors) for index in Vocabulary.NAMES}
     weights = dict(base.weights) | {"heads.intercept": tensors["dense.intercept"].clone()}
     for name in (key.removesuffix(".P") for key in tensors if key.endswith(".P")):
         layer = f"{name.removeprefix('dense.')}.weight"
@@ -40,6 +41,7 @@ def consolidate(base: Base, tensors: Mapping[str, Tensor]) -> Base:
         old = base.weights[f"{table}.weight"]
         rows = torch.zeros(1 + len(ids[index]), old.shape[1])
         rows[: len(old)] = old
+        rows[gone[index]] = 0
         rows[1:] = _add(rows[1:], a, f"dense.{table}", tensors)
         weights[f"{table}.weight"] = rows
     return replace(
@@ -55,14 +57,25 @@ def _add(weight: Tensor, left: Tensor, name: str, tensors: Mapping[str, Tensor])
 
 
 def _all_ids(base: Base, index: str, tensors: Mapping[str, Tensor]) -> list[str]:
-    known, named = list(base.ids.get(index, ())), unpack_ids(tensors[f"ids.{index}"])
+    """Whose each row is: the checkpoint names what the base does not have, or another had there."""
+    ids = dict(enumerate(base.ids.get(index, ()), start=1))
+    ids |= zip(_named(index, tensors), unpack_ids(tensors[f"ids.{index}"]), strict=True)
     numbers = numbers_of(tensors[f"numbers.{index}"]).tolist()
-    if numbers != list(range(1, 1 + len(known) + len(named))):
+    if not numbers == sorted(ids) == list(range(1, 1 + len(ids))):
         raise CheckpointRefused(
-            f"consolidation: expected a checkpoint with all {len(known) + len(named)} rows of {index}, "
-            f"got {len(numbers)}"
+            f"consolidation: expected a checkpoint with all {len(ids)} rows of {index}, got {len(numbers)}"
         )
-    return known + named
+    return [ids[number] for number in numbers]
+
+
+def _gone(base: Base, index: str, tensors: Mapping[str, Tensor]) -> list[int]:
+    """Rows of the base that have another owner by now."""
+    return [number for number in _named(index, tensors) if number <= len(base.ids.get(index, ()))]
+
+
+def _named(index: str, tensors: Mapping[str, Tensor]) -> list[int]:
+    named: list[int] = numbers_of(tensors[f"named.{index}"]).tolist()
+    return named
 
 
 def _ranking(base: Base, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:

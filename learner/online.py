@@ -25,7 +25,7 @@ from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
-from learner.scoring_state import apply, base_numbering, extract
+from learner.scoring_state import apply, base_numbering, extract, reset
 from learner.turnover import Waiting
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
@@ -266,18 +266,27 @@ class OnlineLearner:
 
     def _stand_on(self, base: Base) -> None:
         self._base = base
-        for index, turnover in self.knowledge.vocabulary.turnovers().items():
-            turnover.pinned = 1 + len(base.ids.get(index, ()))
+        own = {index: self._renamed(index) for index in Vocabulary.CHANGING}
         self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
+        for index, rows in own.items():
+            reset(self.ranker, index, rows)
         self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)
+
+    def _renamed(self, index: str) -> NDArray[np.int64]:
+        """Rows of the base that another id has by now."""
+        owners = zip(self.knowledge.vocabulary.index(index).snapshot(), self._base.ids[index], strict=False)
+        return np.array([row for row, (now, then) in enumerate(owners, start=1) if now != then], np.int64)
+
+    def _is_of_base(self, index: str, number: int) -> bool:
+        ids = self._base.ids.get(index, ())
+        return number <= len(ids) and self.knowledge.vocabulary.index(index).id_of(number) == ids[number - 1]
 
     def _name(self, touched: Mapping[str, set[int]], anew: bool) -> dict[str, set[int]]:
         """The numbers whose ids a checkpoint must tell: not the base's, nor told since the last full one."""
         names: dict[str, set[int]] = {}
         for index, numbers in touched.items():
             known = set() if anew else self._named[index]
-            of_base = len(self._base.ids.get(index, ()))
-            names[index] = {n for n in numbers - known if n > of_base}
+            names[index] = {n for n in numbers - known if n and not self._is_of_base(index, n)}
             self._named[index] = known | names[index]
         return names
 
@@ -355,10 +364,10 @@ class OnlineLearner:
             catalogue.renumber(candidates, rows)
 
     def _restore_base(self, tensors: dict[str, Tensor]) -> None:
-        """Stand on the consolidated base that the snapshot has, or else on the root."""
+        """Stand on the base that the snapshot has, or else on the root, as the rows have owners now."""
         payload = tensors["base"].numpy().tobytes() if "base" in tensors else self._root.payload
-        if payload != self._base.payload:
-            self._stand_on(self._root if payload == self._root.payload else parse_base(payload))
+        held = (base for base in (self._base, self._root) if base.payload == payload)
+        self._stand_on(next(held, None) or parse_base(payload))
 
     def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_adapter_state(self.ranker, _below("adapter.", tensors))

@@ -115,11 +115,11 @@ class Vocabulary:
         return found
 
     def turn_over(self, admit_after: int, held_items: NDArray[np.bool_]) -> None:
-        """From now on new ids wait for a row, and take over old ones; rows in use now are pinned."""
+        """From now on new ids wait for a row, and take over old ones, those of the base among them."""
         held = {"items": held_items, "users": np.zeros(self.users.capacity, np.bool_)}
         for name in self.CHANGING:
             index = self.index(name)
-            index.turnover = Turnover(len(index), admit_after, held[name])
+            index.turnover = Turnover(admit_after, held[name])
 
     def tick(self) -> int:
         """Let time pass for the turnover; returns the new time."""

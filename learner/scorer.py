@@ -19,7 +19,7 @@ from learner.item_vectors import ItemVectors
 from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
-from learner.scoring_state import Numbering, adapter_rank, apply, base_numbering, expected_shapes
+from learner.scoring_state import Numbering, adapter_rank, apply, base_numbering, expected_shapes, reset
 from learner.update import adapted
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
@@ -89,6 +89,7 @@ class Scorer:
         read = catalogue.read(items)
         with self._changing:
             rows = torch.from_numpy(catalogue.put(items, read).astype(np.int64))
+            self._reset_given()
             for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
                 version.items.renew(rows)
 
@@ -119,18 +120,22 @@ class Scorer:
         ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
         numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
-        self._renew_vectors()
+        self._reset_given()
         items = ItemVectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
         if manifest.parent is None:
             self._full = manifest.version, payload
 
-    def _renew_vectors(self) -> None:
-        """Let the base's vectors of rows that have just got a new owner be the new owner's."""
-        turnover = self._knowledge.vocabulary.turnovers()["items"]
-        rows = torch.from_numpy(np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0)))
-        for version in (self._frozen, self._root):
-            version.items.renew(rows)
+    def _reset_given(self) -> None:
+        """Let the bases know nothing of rows that have just got a new owner."""
+        for index, turnover in self._knowledge.vocabulary.turnovers().items():
+            rows = np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0))
+            for version in (self._frozen, self._root):
+                reset(version.ranker, index, rows)
+                numbering = version.numbering[index]
+                numbering[np.isin(numbering, rows)] = 0
+                if index == "items":
+                    version.items.renew(torch.from_numpy(rows))
 
     def _base_of(self, manifest: Manifest) -> Base:
         """The base that a checkpoint stands on: one that is held, or what its `folded` version amounts to.
@@ -162,6 +167,7 @@ class Scorer:
         for index, ids in base.ids.items():
             numbering[index][1 : 1 + len(ids)] = knowledge.vocabulary.index(index).rows(ids, admit=True)
         knowledge.vocabulary.drain()
+        self._reset_given()
         knowledge.counters.load_rows(base.counts, numbering)
         ranker = base.ranker(numbering).to(self._device)
         self._bases = {one.hash: one for one in (self._bases[self._origin], self._base, base)}

@@ -139,12 +139,12 @@ def apply(
 
 
 def base_numbering(knowledge: Knowledge, ids: Mapping[str, Sequence[str]]) -> Numbering:
-    """What the numbers of a base's rows stand for: themselves. `ids` are the base's."""
+    """What the numbers of a base's rows stand for: the rows that its `ids` have now; 0: none."""
     numbering = {}
     for index in Vocabulary.NAMES:
-        own = np.arange(knowledge.vocabulary.index(index).capacity, dtype=np.int64)
-        own[1 + len(ids.get(index, ())) :] = 0
-        numbering[index] = own
+        rows, known = knowledge.vocabulary.index(index), ids.get(index, ())
+        numbering[index] = np.zeros(rows.capacity, np.int64)
+        numbering[index][1 : 1 + len(known)] = rows.rows(known)
     return numbering
 
 
@@ -264,11 +264,20 @@ def _name(
 
 def _forget(ranker: Ranker, knowledge: Knowledge, index: str, rows: NDArray[np.int64]) -> None:
     """Let rows be as at birth; those that go on are carried by the same checkpoint."""
-    layers = adapted_layers(ranker)
-    for table in (name for name, of in TABLES.items() if of == index):
-        a = _table(layers, table).a
-        a[torch.from_numpy(rows).to(a.device)] = 0
+    reset(ranker, index, rows)
     knowledge.forget(index, rows)
+
+
+@torch.no_grad()
+def reset(ranker: Ranker, index: str, rows: NDArray[np.integer]) -> None:
+    """Let rows of the tables of an index be nothing: what the stream has learned of them, and the base."""
+    for table in (name for name, of in TABLES.items() if of == index):
+        layer = ranker.get_submodule(table)
+        places = torch.from_numpy(rows).long().to(ranker.heads.intercept.device)
+        if isinstance(layer, LowRankEmbedding):
+            layer.reset(places)
+        else:
+            layer.get_parameter("weight")[places] = 0
 
 
 def _apply_rows(table: LowRankEmbedding, entries: Tensor, steps: Tensor, own: NDArray[np.int64]) -> None:

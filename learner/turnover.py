@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _QUEUE = 256
-_NEVER = np.iinfo(np.int64).max
 _NONE = np.zeros(0, np.int64)
 
 Waiting = tuple[str, int, int]
@@ -17,14 +16,14 @@ Waiting = tuple[str, int, int]
 class Turnover:
     """When each row was touched last, in ticks of a clock that its owner moves, and who waits for a row.
 
-    A row that was touched in this tick is never given away, nor one of the first `pinned`, nor one in the
-    mask `held`. `born` says when each row was given to its owner, `latest` when any was. At most as many
-    ids wait as the table has rows: those met longest ago are forgotten.
+    A row that was touched in this tick is never given away, nor row 0, nor one in the mask `held`. `born`
+    says when each row was given to its owner, `latest` when any was. At most as many ids wait as the table
+    has rows: those met longest ago are forgotten.
     """
 
-    def __init__(self, pinned: int, admit_after: int, held: NDArray[np.bool_]) -> None:
+    def __init__(self, admit_after: int, held: NDArray[np.bool_]) -> None:
         """`held` [capacity] is looked at, not copied: it is the catalogue's."""
-        self.pinned, self.clock = pinned, 0
+        self.clock = 0
         self._admit_after, self._held = admit_after, held
         self.touched = np.zeros(len(held), np.int64)
         self.born = np.zeros(len(held), np.int64)
@@ -62,17 +61,18 @@ class Turnover:
         for _ in range(2):  # a queue, or else a new one: rows may have been touched since it was made
             while self._queue:
                 row, touched = self._queue.pop()
-                if self.touched[row] == touched < self.clock and not self._held[row]:
+                if self.touched[row] == touched and not self._held[row]:
                     return row
             self._queue = self._oldest()
         return None
 
     def _oldest(self) -> list[tuple[int, int]]:
         """Rows that may be given away and when they were touched, the oldest at the end."""
-        touched = np.where(self._held, _NEVER, self.touched)
-        touched[: self.pinned] = _NEVER
-        order = np.argsort(touched, kind="stable")[:_QUEUE]
-        return [(row, at) for row, at in zip(order.tolist(), touched[order].tolist(), strict=True)][::-1]
+        # Not those of this tick: they may be given away later, and then together with others of it.
+        free = np.flatnonzero(~self._held & (self.touched < self.clock))
+        order = free[np.argsort(self.touched[free], kind="stable")][:_QUEUE]
+        oldest = zip(order.tolist(), self.touched[order].tolist(), strict=True)
+        return [(row, at) for row, at in oldest if row][::-1]
 
     def drain(self) -> NDArray[np.int64]:
         """Rows that were given to new owners since the last call, [n]."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -29,6 +30,7 @@ from learner.losses import proximal
 from learner.objective import logits_of, pair_costs, prepare, slate_losses
 from learner.ranker import SMALL, TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
+from learner.scoring_state import reset
 from learner.update_settings import UpdateSettings
 from schemas.errors import SnapshotError
 
@@ -121,10 +123,10 @@ class Updater:
 
     @torch.no_grad()
     def forget(self, index: str, rows: Sequence[int]) -> None:
-        """Let rows of the tables of `index` be as at birth: weights, and what the optimiser has summed up."""
+        """Let rows of the tables of `index` be nothing: weights, and what the optimiser has summed up."""
+        reset(self._ranker, index, np.array(rows))
         for table in (name for name, of in TABLES.items() if of == index):
             a = self._layers[table].get_parameter("a")
-            a[rows] = 0
             self._adagrad.state[a]["sum"][rows] = _ACCUMULATED
             if f"{table}.a" in self._published:
                 self._published[f"{table}.a"][rows] = 0

@@ -7,9 +7,9 @@ from learner.rows import RowIndex
 from learner.turnover import Turnover
 
 
-def turning(capacity: int = 4, pinned: int = 1, admit_after: int = 1) -> tuple[RowIndex, Turnover]:
+def turning(capacity: int = 4, admit_after: int = 1) -> tuple[RowIndex, Turnover]:
     index = RowIndex(capacity)
-    index.turnover = Turnover(pinned, admit_after, np.zeros(capacity, np.bool_))
+    index.turnover = Turnover(admit_after, np.zeros(capacity, np.bool_))
     return index, index.turnover
 
 
@@ -29,17 +29,14 @@ def test_a_new_id_gets_the_row_that_was_not_touched_for_longest() -> None:
     assert meet(index, "e") == [3]
 
 
-def test_no_row_of_the_same_label_nor_a_pinned_or_held_one_is_given_away() -> None:
+def test_no_row_of_the_same_label_nor_a_held_one_is_given_away() -> None:
     index, _ = turning()
     assert meet(index, *"abcd") == [1, 2, 3, 0]
-    pinned = turning(pinned=3)[0]
-    meet(pinned, *"abc")
-    assert [meet(pinned, key) for key in "dd"] == [[3], [3]]
     held = np.array([False, True, True, True])
-    pinned.turnover = Turnover(1, 1, held)
-    assert meet(pinned, "e") == [0]
+    index.turnover = Turnover(1, held)
+    assert meet(index, "e") == [0]
     held[2] = False
-    assert meet(pinned, "e") == [2]
+    assert meet(index, "e") == [2]
 
 
 def test_an_id_waits_until_it_was_met_often_enough_once_a_label() -> None:
@@ -54,10 +51,10 @@ def test_an_id_waits_until_it_was_met_often_enough_once_a_label() -> None:
 def test_a_restored_index_goes_on_like_its_original(admit_after: int) -> None:
     rng = np.random.default_rng(0)
     labels = [[f"k{n}" for n in rng.integers(12, size=2)] for _ in range(120)]
-    through, turnover = turning(8, 2, admit_after)
+    through, turnover = turning(8, admit_after)
     for keys in labels[:60]:
         meet(through, *keys)
-    again, its = turning(8, 2, admit_after)
+    again, its = turning(8, admit_after)
     again.restore(through.snapshot())
     its.restore(turnover.snapshot(), turnover.waiting())
     assert [meet(again, *keys) for keys in labels[60:]] == [meet(through, *keys) for keys in labels[60:]]

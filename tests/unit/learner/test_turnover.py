@@ -53,8 +53,14 @@ def learner(settings: UpdateSettings = SETTINGS, seed: int = 0) -> OnlineLearner
     return online
 
 
-def scorer() -> Scorer:
-    found = Scorer(small(), embed)
+def full() -> Base:
+    """The tiny base with no room for any id but those that it has."""
+    shape = replace(base().settings, users=1 + len(base().ids["users"]), items=1 + len(base().ids["items"]))
+    return replace(base(), settings=shape)
+
+
+def scorer(over: Base | None = None) -> Scorer:
+    found = Scorer(over or small(), embed)
     found.put_items(ITEMS)
     return found
 
@@ -95,7 +101,7 @@ def test_scorers_follow_when_rows_change_owners_and_one_starts_cold(admit_after:
         cold.apply(manifest_of(draft), draft.payload)
     assert newest_full > 0
     assert online.knowledge.vocabulary.users.lookup("v0") == 0
-    assert online.knowledge.vocabulary.users.lookup(seen[-2].user_id) > USERS
+    assert online.knowledge.vocabulary.users.lookup(seen[-2].user_id)
     assert_agree(online, warm, seen)
     assert_agree(online, cold, seen)
 
@@ -107,7 +113,7 @@ def test_a_row_with_a_new_owner_is_as_at_birth() -> None:
     vocabulary.tick()
     row = vocabulary.users.admit("newcomer")
     table = online.ranker.users.a
-    assert row > USERS
+    assert row
     with torch.no_grad():
         table[row], online._updater._adagrad.state[table]["sum"][row] = 1.0, 5.0
     online._intake.forget()
@@ -115,6 +121,38 @@ def test_a_row_with_a_new_owner_is_as_at_birth() -> None:
     assert not table[row].any()
     sums = online._updater._adagrad.state[table]["sum"]
     assert sums[row].unique().tolist() == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize("consolidate_every", [0, 200])
+def test_rows_of_the_base_go_to_who_comes_when_the_table_is_full(consolidate_every: int) -> None:
+    settings = replace(SETTINGS, consolidate_every=consolidate_every)
+    online, resumed = (OnlineLearner(full(), embed, settings, seed) for seed in (0, 99))
+    warm, cold = scorer(full()), scorer(full())
+    for one in (online, resumed):
+        one.put_items(ITEMS)
+        one.remove_item("i7")  # what is in the catalogue keeps its row
+    for one in (warm, cold):
+        one.remove_item("i7")
+    stream = batches(FULL_EVERY + 3, seed=5)
+    drafts: list[Draft] = []
+    for batch in stream:
+        online.learn(batch)
+        drafts.append(online.checkpoint())
+        warm.apply(manifest_of(drafts[-1]), drafts[-1].payload)
+    assert (len({draft.base for draft in drafts}) > 2) == bool(consolidate_every)
+    users, items = online.knowledge.vocabulary.users, online.knowledge.vocabulary.items
+    assert users.lookup("u0") == items.lookup("i7") == 0
+    assert all(users.lookup(slate.user_id) for slate in stream[-1])
+    assert_agree(online, warm, [slate for batch in stream for slate in batch])
+    for draft in drafts:
+        if draft.parent is None or cold.version:
+            cold.apply(manifest_of(draft), draft.payload)
+    assert_agree(online, cold, [slate for batch in stream for slate in batch])
+    resumed.restore(online.snapshot())
+    again = batches(FULL_EVERY + 4, seed=5)[-1]
+    for one in (online, resumed):
+        one.learn(again)
+    assert resumed.snapshot() == online.snapshot()
 
 
 @pytest.mark.parametrize("cut", [3, 9])
