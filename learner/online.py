@@ -5,11 +5,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load, save
 from torch import Tensor
 
 from learner.adapter import adapter_state, load_adapter_state
@@ -26,10 +24,10 @@ from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
 from learner.scoring_state import apply, base_numbering, extract, reset
-from learner.turnover import Waiting
+from learner.trainer_state import Lineage, Words, below, bytes_tensor, pack, unpack
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
-from learner.user_share import Sums, UserShare
+from learner.user_share import UserShare
 from schemas.environment import variable
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -39,29 +37,6 @@ FULL_EVERY = 20
 """Every so many checkpoints one is full, so that a scorer starting cold has little to read."""
 
 LEDGER_CAPACITY = 100_000
-
-
-class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """How the present base came to be: the version folded last, and at how many examples."""
-
-    folded: str | None = None
-    since: int = 0
-
-
-class _State(msgspec.Struct, kw_only=True):
-    """The part of a trainer snapshot that is not tensors."""
-
-    base: str
-    ids: dict[str, list[str]]
-    ledger: dict[str, msgspec.Raw]
-    memory: list[bytes]
-    rng: str  # JSON; its integers have 128 bits
-    touched: dict[str, list[int]]
-    examples_seen: int
-    usual_loss: float | None = None
-    lineage: Lineage = Lineage()
-    shares: tuple[Sums, Sums]
-    waiting: dict[str, list[Waiting]]
 
 
 class OnlineLearner:
@@ -305,13 +280,11 @@ class OnlineLearner:
             tensors |= {f"turnover.{index}.{name}": torch.from_numpy(ticks) for name, ticks in kept.items()}
         tensors["intercept"] = self.ranker.heads.intercept.detach()
         if self._base is not self._root:
-            tensors["base"] = _bytes_tensor(self._base.payload)
-        tensors["state"] = _bytes_tensor(msgspec.json.encode(self._state()))
-        raw: bytes = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
-        return raw
+            tensors["base"] = bytes_tensor(self._base.payload)
+        return pack(tensors, self._words())
 
-    def _state(self) -> _State:
-        return _State(
+    def _words(self) -> Words:
+        return Words(
             base=self._root.hash,
             ids=self.knowledge.vocabulary.snapshot(),
             ledger=self._intake.ledger.snapshot(),
@@ -333,33 +306,29 @@ class OnlineLearner:
         Raises:
             SnapshotError: it is another base's or another rank's, or damaged. Nothing has changed then.
         """
-        try:
-            tensors = load(raw)
-            state = msgspec.json.decode(tensors["state"].numpy().tobytes(), type=_State)
-        except Exception as error:  # safetensors raises its own type
-            raise SnapshotError(f"snapshot: expected trainer state, cannot read it: {error}") from error
-        if state.base != self._root.hash:
-            raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.base}")
+        tensors, words = unpack(raw)
+        if words.base != self._root.hash:
+            raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {words.base}")
         self._check_rank(tensors["adapter.tower.text.lam"].numel())
         self._give_rows()
-        self._restore_ids(tensors, state)
+        self._restore_ids(tensors, words)
         self._restore_base(tensors)
         self._restore_tensors(tensors)
-        self._restore_state(state)
+        self._restore_state(words)
 
     def _check_rank(self, found: int) -> None:
         expected = f"{variable('rank')}={self._settings.rank}"
         if found != self._settings.rank:
             raise SnapshotError(f"snapshot: expected an adapter of {expected}, got one of {found}")
 
-    def _restore_ids(self, tensors: Mapping[str, Tensor], state: _State) -> None:
+    def _restore_ids(self, tensors: Mapping[str, Tensor], words: Words) -> None:
         """Take back who owns which row; items that came to the catalogue since keep a row."""
         vocabulary, catalogue = self.knowledge.vocabulary, self.knowledge.catalogue
         candidates, rows = catalogue.candidate_ids(), np.flatnonzero(catalogue.known)
-        replaced = {name: vocabulary.index(name).restore(state.ids[name]) for name in Vocabulary.NAMES}
+        replaced = {name: vocabulary.index(name).restore(words.ids[name]) for name in Vocabulary.NAMES}
         for name, turnover in vocabulary.turnovers().items():
-            ticks = {key: tensor.numpy() for key, tensor in _below(f"turnover.{name}.", tensors).items()}
-            turnover.restore(ticks, state.waiting[name])
+            ticks = {key: tensor.numpy() for key, tensor in below(f"turnover.{name}.", tensors).items()}
+            turnover.restore(ticks, words.waiting[name])
         if replaced["items"]:
             catalogue.renumber(candidates, rows)
 
@@ -370,37 +339,29 @@ class OnlineLearner:
         self._stand_on(next(held, None) or parse_base(payload))
 
     def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
-        load_adapter_state(self.ranker, _below("adapter.", tensors))
+        load_adapter_state(self.ranker, below("adapter.", tensors))
         with torch.no_grad():
             self.ranker.heads.intercept.copy_(tensors["intercept"])
-        self._updater.restore(_below("updater.", tensors))
-        self.knowledge.counters.load({name: t.numpy() for name, t in _below("counts.", tensors).items()})
+        self._updater.restore(below("updater.", tensors))
+        self.knowledge.counters.load({name: t.numpy() for name, t in below("counts.", tensors).items()})
         if self.knowledge.ranking is not None:
-            self.knowledge.ranking.restore({n: t.numpy() for n, t in _below("ranking.", tensors).items()})
+            self.knowledge.ranking.restore({n: t.numpy() for n, t in below("ranking.", tensors).items()})
 
-    def _restore_state(self, state: _State) -> None:
+    def _restore_state(self, words: Words) -> None:
         self._losses.clear()  # a rollback must not be judged by the losses that caused it
-        self._intake.ledger.restore(state.ledger)
-        self._memory.restore(state.memory)
-        self._rng.bit_generator.state = json.loads(state.rng)
-        self._touched = {name: set(rows) for name, rows in state.touched.items()}
+        self._intake.ledger.restore(words.ledger)
+        self._memory.restore(words.memory)
+        self._rng.bit_generator.state = json.loads(words.rng)
+        self._touched = {name: set(rows) for name, rows in words.touched.items()}
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
-        self.examples_seen = state.examples_seen
+        self.examples_seen = words.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
-        self._lineage, self._usual_loss = state.lineage, state.usual_loss
-        self._shares.restore(state.shares)
+        self._lineage, self._usual_loss = words.lineage, words.usual_loss
+        self._shares.restore(words.shares)
 
 
 def _mean(losses: Sequence[tuple[float, int]]) -> float | None:
     """Mean loss of an example."""
     examples = sum(n for _, n in losses)
     return sum(loss * n for loss, n in losses) / examples if examples else None
-
-
-def _bytes_tensor(raw: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
