@@ -184,6 +184,8 @@ class PartitionFold(Generic[Token]):
         if state is None:
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if type(event) is Dwell else None
-        remember_ms = 2 * self._settings.longest_ms
-        session.fold(state, event, duration_ms, self._committed_ts, self._tags, remember_ms)
+        # Of what was done up to a window before an impression it must be known whether it belongs to it.
+        longest_ms = self._settings.longest_ms
+        settle_before = self._committed_ts - longest_ms
+        session.fold(state, event, duration_ms, settle_before, self._tags, remember_ms=longest_ms)
         self._changed.add(event.user_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import decode, encode
@@ -126,6 +126,7 @@ def test_neither_arrival_nor_batches_show_in_the_labels(seed, slates):
 
 @settings(deadline=None)
 @given(seeds, st.integers(1, 80), st.integers(1, 6))
+@example(1035, 60, 4)  # a click before its impression, settled while its label could be asked for again
 def test_a_crash_does_not_show_in_the_labels(seed, slates, stops):
     events, rng = rough_log(slates, seed), random.Random(seed)
     join, arrived = some_rules(rng), messages(arrivals(events, LATENESS, rng))
