@@ -120,10 +120,7 @@ class Labeler:
 
     def _arrive(self, impression: Impression) -> list[LabeledSlate]:
         request_id = impression.request_id
-        user_id, ts, horizon_ms = impression.user_id, impression.ts, 4 * self._longest_ms
-        if request_id in self._slates or any(
-            ts - horizon_ms < at < ts for at in self._shown_at(user_id, request_id)
-        ):
+        if request_id in self._slates or self._was_shown_before(impression):
             self.counts["repeated_impressions"] += 1
             return []
         self._slates[request_id] = Slate(impression)
@@ -131,6 +128,13 @@ class Labeler:
         if request_id not in self._waiting:
             return []
         return [label for click in self._waiting.pop(request_id) for label in self._tell(click)]
+
+    def _was_shown_before(self, impression: Impression) -> bool:
+        """Whether the slate of that request was forgotten not long ago, or done with by a predecessor."""
+        times = self._shown_at(impression.user_id, impression.request_id)
+        if len(times) < 2:  # as nearly always: this time itself
+            return False
+        return any(0 < impression.ts - at < 4 * self._longest_ms for at in times)
 
     def _tell(self, click: Click) -> list[LabeledSlate]:
         slate = self._slates.get(click.request_id)
