@@ -5,7 +5,7 @@ They are features of the model where it ranks a catalogue (`learner.match`) and 
 scorer folds them as the learner did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -62,6 +62,7 @@ class Affinities:
     def __init__(self, capacity: int) -> None:
         self._tables: dict[str, dict[int, Neighbours]] = {name: {} for name in TABLES}
         self._shared: dict[str, set[int]] = {name: set() for name in TABLES}
+        self._crowded: dict[str, set[int]] = {name: set() for name in TABLES}  # who may have lost a neighbour
         self.counts = np.zeros((capacity, 3), np.float32)
         self._fading = np.zeros((capacity, len(DAYS)), np.float32)
         self._last_ts = np.zeros(capacity, np.int64)
@@ -82,8 +83,14 @@ class Affinities:
     def _pair(self, name: str, row: int, others: Ints) -> None:
         for age, other in enumerate(others.tolist()):
             if other and other != row:
-                self._own(name, other).add(row, _FADING**age, NEIGHBOURS)
-                self._own(name, row).add(other, _FADING**age, NEIGHBOURS)
+                self._add(name, other, row, _FADING**age)
+                self._add(name, row, other, _FADING**age)
+
+    def _add(self, name: str, row: int, other: int, weight: float) -> None:
+        near = self._own(name, row)
+        near.add(other, weight, NEIGHBOURS)
+        if len(near) == NEIGHBOURS:
+            self._crowded[name].add(row)
 
     def _own(self, name: str, row: int) -> Neighbours:
         """The neighbours of a row, to be changed: nobody else's."""
@@ -96,17 +103,26 @@ class Affinities:
         return table[row]
 
     def forget(self, rows: NDArray[np.integer]) -> None:
-        """Forget rows, as one and as the other of a pair. Costs a look at every pair."""
+        """Forget rows, as one and as the other of a pair."""
         self.counts[rows], self._fading[rows], self._last_ts[rows] = 0, 0, 0
         for name, table in self._tables.items():
-            for row in rows.tolist():
-                table.pop(row, None)
-            for owner, neighbours in list(table.items()):
-                near, weights = neighbours.used()
+            for owner in self._owners(name, rows.tolist()):
+                near, weights = table[owner].used()
                 kept = ~np.isin(near, rows)
                 if not kept.all():
                     table[owner] = Neighbours(near[kept], weights[kept])
                     self._shared[name].discard(owner)
+            for row in rows.tolist():
+                table.pop(row, None)
+                self._crowded[name].discard(row)
+
+    def _owners(self, name: str, rows: Sequence[int]) -> list[int]:
+        """Whose neighbours may be among `rows`: their own neighbours, unless one has had too many to know."""
+        table = self._tables[name]
+        if not self._crowded[name].isdisjoint(rows):
+            return list(table)
+        near = {int(other) for row in rows if row in table for other in table[row].used()[0]}
+        return [owner for owner in near if owner in table]
 
     def popularity(self, rows: NDArray[np.integer], ts: int) -> Floats:
         """Engagements of rows [n], fading with age, float32 [n, len(DAYS)]."""
@@ -138,6 +154,7 @@ class Affinities:
         other = copy(self)
         other._tables = {name: dict(table) for name, table in self._tables.items()}
         other._shared = {name: set(table) for name, table in self._tables.items()}
+        other._crowded = {name: set(rows) for name, rows in self._crowded.items()}
         other.counts, other._fading = self.counts.copy(), self._fading.copy()
         other._last_ts = self._last_ts.copy()
         return other
@@ -169,3 +186,4 @@ class Affinities:
             parts = zip(np.split(owners, cuts), np.split(rows, cuts), np.split(weights, cuts), strict=True)
             self._tables[name] = {int(o[0]): Neighbours(r, w) for o, r, w in parts if len(o)}
             self._shared[name] = set()
+            self._crowded[name] = {row for row, near in self._tables[name].items() if len(near) == NEIGHBOURS}

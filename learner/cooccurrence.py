@@ -33,6 +33,10 @@ class Neighbours:
         self.weights = np.zeros(8, np.float32) if weights is None else np.array(weights, np.float32)
         self._slots: dict[int, int] | None = None  # most are only ever read
 
+    def __len__(self) -> int:
+        """Neighbours held."""
+        return self._used
+
     def copy(self) -> "Neighbours":
         """The same, to be changed apart from these."""
         return Neighbours(*self.used())

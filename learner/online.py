@@ -68,7 +68,6 @@ class OnlineLearner:
         self._shares = UserShare(settings.user_share)
         self.examples_seen = 0
         self._published = 0
-        self._only_full = False
         self._draft: Draft | None = None  # the last one made, the next one's parent
         self._folding: Draft | None = None  # to be folded into the base once it is published
         self._lineage = Lineage()
@@ -136,8 +135,6 @@ class OnlineLearner:
             self._touched[index] |= rows
             self._unpublished[index] |= rows
             self._named[index] -= rows
-            # Affinities travel as what was folded since: only whole ones say what was forgotten.
-            self._only_full |= index == "items" and self.knowledge.ranking is not None
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
 
     def _publish_recounted(self) -> None:
@@ -172,8 +169,7 @@ class OnlineLearner:
         self._consolidate()
         self._give_rows()
         due = self._is_settled()
-        full = due or self._only_full or self._published % FULL_EVERY == 0
-        self._only_full = False
+        full = due or self._published % FULL_EVERY == 0
         touched = self._everything() if due else self._touched if full else self._unpublished
         loss = _mean(self._losses)
         draft = Draft(

@@ -17,6 +17,14 @@ def is_ranking(slate: LabeledSlate) -> bool:
     return slate.surface == FEEDBACK_SURFACE and len(slate.slate) == 1
 
 
+def _without(engagement: Engagement, rows: NDArray[np.integer]) -> Engagement | None:
+    """What is left of an engagement when rows are forgotten: no pair with any of them."""
+    if engagement.row in rows:
+        return None
+    gone = np.isin(engagement.recent, rows)
+    return engagement._replace(recent=np.where(gone, 0, engagement.recent)) if gone.any() else engagement
+
+
 class Ranking:
     """What goes together, which scorers need too, and what negatives are drawn from, which they do not."""
 
@@ -36,6 +44,7 @@ class Ranking:
         if index == "items":
             self.affinities.forget(rows)
             self.negatives.forget(rows)
+            self.unpublished = [kept for one in self.unpublished if (kept := _without(one, rows))]
         else:
             self.negatives.forget_users(rows.tolist())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learner.affinities import LIKES, TOUCHED, Affinities, Engagement
+from learner.affinities import LIKES, NEIGHBOURS, TABLES, TOUCHED, Affinities, Engagement
 
 DAY_MS = 86_400_000
 
@@ -50,6 +50,21 @@ def test_a_fork_changes_apart() -> None:
     fork.fold(engagement(3, 2))
     assert near(affinities, 2) == before != near(fork, 2)
     assert affinities.counts[1, TOUCHED] == 1
+
+
+def test_nothing_is_left_of_what_is_forgotten_however_many_neighbours_it_had() -> None:
+    affinities = Affinities(1_000)
+    for start in range(2, 902, 20):  # 900 others, of which it keeps the NEIGHBOURS it was nearest to
+        affinities.fold(engagement(1, *range(start, start + 20)))
+    affinities.fold(engagement(950, 951))
+    kept = affinities.fork()
+    affinities.forget(np.array([1, 951]))
+    for table in TABLES:
+        left, before = (one.snapshot() for one in (affinities, kept))
+        pairs = np.stack([before[f"{table}.owner"], before[f"{table}.row"]], axis=1)
+        expected = pairs[~np.isin(pairs, [1, 951]).any(1)]
+        assert np.array_equal(np.stack([left[f"{table}.owner"], left[f"{table}.row"]], axis=1), expected)
+        assert len(pairs) > NEIGHBOURS + 900
 
 
 def test_restoring_is_as_if_nothing_had_happened() -> None:

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from learner.ledger import Ledger
 from learner.online import OnlineLearner
 from learner.query import TASKS, Query
 from learner.ranker import RankerSettings
-from learner.scorer import Scorer
+from learner.scorer import Scorer, score
 from learner.shortlist import MOST
 from learner.update_settings import UpdateSettings
 from schemas.events import Item
@@ -166,6 +168,31 @@ def test_scorers_follow_the_learner_by_full_checkpoints_and_by_engagements() -> 
     late.apply(manifest_of(draft), draft.payload)
     found, wanted = scorer.score([query(1)])[0], late.score([query(1)])[0]
     assert np.corrcoef(found[:, CLICK], wanted[:, CLICK])[0, 1] > 0.9
+
+
+def test_new_items_in_a_full_table_travel_in_deltas() -> None:
+    tight = replace(base(), settings=replace(base().settings, items=len(base().ids["items"]) + 6))
+    online, scorer = OnlineLearner(tight, embed, SETTINGS, seed=0), Scorer(tight, embed)
+    for one in (online, scorer):
+        one.put_items(ITEMS[:4])
+    slates, full = list(ratings(240, seed=6)), []
+    for start in range(0, 240, 10):
+        online.learn([*slates[start : start + 5], *map(_of_new, slates[start + 5 : start + 10])])
+        draft = online.checkpoint()
+        scorer.apply(manifest_of(draft), draft.payload)
+        full.append(draft.parent is None)
+    assert full.count(True) == 2
+    asked = [replace(query(1), candidates=[f"n{n}" for n in range(240)] + [f"i{n}" for n in range(80)])]
+    served, own = scorer.score(asked)[0], score(online.ranker, online.knowledge, asked, "cpu")[0]
+    np.testing.assert_allclose(served, own, atol=4e-3)
+    assert np.ptp(own[:240, CLICK]) > 0.01
+
+
+def _of_new(slate: LabeledSlate) -> LabeledSlate:
+    """The same of an item that nobody has heard of, the same for two labels."""
+    item_id = f"n{int(slate.request_id.rpartition(':')[2]) // 2}"
+    outcome = msgspec.structs.replace(slate.outcomes[0], item_id=item_id)
+    return msgspec.structs.replace(slate, slate=[item_id], outcomes=[outcome])
 
 
 def test_a_restored_learner_goes_on_as_if_nothing_had_happened() -> None:
