@@ -30,6 +30,10 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is."""
 
 
+ROOM = 2
+"""A base has rows for so many times the catalogue that it is trained on: an item needs one to be known by."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BackfillSettings:
     """How the base is trained. The last `holdout` of the examples, in time, decides when to stop.
@@ -89,7 +93,8 @@ def train_base(
     """
     progress("encode items", 0, len(items))
     slates = list(slates)
-    model = replace(model, ranking=any(map(is_ranking, slates)))
+    room = max(model.items, 1 + ROOM * len(items))
+    model = replace(model, items=room, ranking=any(map(is_ranking, slates)))
     knowledge = Knowledge(model, frequent_keys(items), embed)
     knowledge.catalogue.put(items)
     progress("encode items", len(items), len(items))

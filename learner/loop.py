@@ -122,7 +122,9 @@ class Loop:
         changes = self._ports.items.drain()
         # The last word on each item counts; the order of different items does not.
         newest = {change.item_id: change.item for change in changes}
-        self._online.put_items([item for item in newest.values() if item is not None])
+        left_out = self._online.put_items([item for item in newest.values() if item is not None])
+        if left_out:
+            logger.warning("catalogue: no row for %d items: a base trained on it again has room", left_out)
         for item_id in (item_id for item_id, item in newest.items() if item is None):
             self._online.remove_item(item_id)
         return len(changes)

@@ -78,11 +78,14 @@ class OnlineLearner:
         """The hash of the base that the adapter stands on, consolidated or not."""
         return self._base.hash
 
-    def put_items(self, items: Sequence[Item]) -> None:
-        """Add or replace items of the catalogue; many at once are much cheaper than one by one."""
+    def put_items(self, items: Sequence[Item]) -> int:
+        """Add or replace items of the catalogue; many at once are much cheaper than one by one.
+
+        Returns how many of them stay unknown, because every row of the table is another's.
+        """
         self.knowledge.vocabulary.items.rows([item.item_id for item in items], admit=True)
         self._intake.forget()
-        self.knowledge.catalogue.put(items)
+        return int((self.knowledge.catalogue.put(items) == 0).sum())
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the catalogue."""

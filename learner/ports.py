@@ -50,8 +50,8 @@ class Online(Protocol):
     def restore(self, raw: bytes) -> None:
         """Take back a snapshot."""
 
-    def put_items(self, items: Sequence[Item]) -> None:
-        """Add or replace items."""
+    def put_items(self, items: Sequence[Item]) -> int:
+        """Add or replace items; returns how many there was no room for."""
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out."""

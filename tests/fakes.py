@@ -32,6 +32,7 @@ class FakeOnline:
 
     `poison` are label ids that ruin the loss; `corrupt` those that ruin the weights without its showing,
     `exploding` those that make the loss large, but finite. From each of `folding` on it stands on a new base.
+    It has room for `rows` items.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class FakeOnline:
         corrupt: Sequence[str] = (),
         exploding: Sequence[str] = (),
         folding: Sequence[str] = (),
+        rows: int = 1_000,
     ) -> None:
         self.poison = frozenset(poison)
         self.corrupt = frozenset(corrupt)
         self.exploding = frozenset(exploding)
         self.folding = frozenset(folding)
+        self.rows = rows
         self.weights: list[str] = []
         self.items: dict[str, Item] = {}
 
@@ -72,8 +75,10 @@ class FakeOnline:
     def restore(self, raw: bytes) -> None:
         self.weights = msgspec.json.decode(raw, type=list[str])
 
-    def put_items(self, items: Sequence[Item]) -> None:
-        self.items |= {item.item_id: item for item in items}
+    def put_items(self, items: Sequence[Item]) -> int:
+        room = self.rows - len(self.items)
+        self.items |= {item.item_id: item for item in items[:room]}
+        return len(items[room:])
 
     def remove_item(self, item_id: str) -> None:
         self.items.pop(item_id, None)

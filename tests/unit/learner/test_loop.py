@@ -203,6 +203,14 @@ def test_the_catalogue_is_read_before_the_first_label_and_followed_after() -> No
     assert world.online.items == {"a": item}
 
 
+def test_items_that_there_is_no_room_for_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(log_of(1), lambda: FakeOnline(rows=1))
+    world.items.changes = [ItemChange(key, Item(item_id=key, ts=1, title=key)) for key in "abc"]
+    with caplog.at_level(logging.WARNING):
+        world.loop.restore()
+    assert "no row for 2 items" in caplog.text
+
+
 def test_a_catalogue_that_does_not_come_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     world = World(log_of(1))
     world.items.read = False

@@ -225,6 +225,16 @@ def test_a_snapshot_of_another_rank_is_refused_by_name_and_changes_nothing() -> 
     assert online.snapshot() == before
 
 
+def test_a_base_has_room_for_its_catalogue_and_as_many_again_and_what_is_beyond_is_told() -> None:
+    shape = replace(SHAPE, items=8)
+    small = train_base(ITEMS, labels(20, seed=1), embed, "planted", shape, BackfillSettings(epochs=1)).base
+    online = OnlineLearner(small, embed, SETTINGS, seed=0)
+    assert online.put_items(ITEMS) == 0
+    others = [Item(item_id=f"new{n}", ts=0, title=f"jazz {n}", tags=["jazz"]) for n in range(len(ITEMS) + 3)]
+    assert online.put_items(others) == 3
+    assert len(online.knowledge.catalogue.candidate_ids()) == 2 * len(ITEMS)
+
+
 def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> None:
     """One of 25 sends half of all labels."""
     settings = replace(SETTINGS, user_share=0.1)
