@@ -38,8 +38,8 @@ STOP_S: Final = 2.0
 PUBLISHED_S: Final = 60.0
 """Longest wait for a checkpoint where they are published by count: in a longer outage it comes late."""
 
-JOURNAL_LABELS: Final = 20_000
-"""Most labels to learn again before one that ruins the weights: about 200 MB, and seconds to minutes."""
+JOURNAL_LABELS: Final = 10_000
+"""Most labels to learn again after one that ruined the weights: 150 MB with sessions of 50 items."""
 
 WRITTEN_S: Final = 60.0
 """Longest wait for the snapshot of a new base, and for the one before."""
