@@ -238,7 +238,7 @@ class Labeler:
     def _expire(self, ts: int, request_id: str) -> list[LabeledSlate]:
         """Give up on what has waited for a window for an impression. An old timer finds nothing.
 
-        What the user said counts also without it, unless a predecessor has done with the slate.
+        What the user said of a slate that is over counts by itself.
         """
         labels = []
         until = ts - self._longest_ms
@@ -249,17 +249,18 @@ class Labeler:
             if due[0] > until:
                 self._keep_early(due)
             else:
-                label = self._hear(due) if due[1] == FEEDBACK and not self._joined(due) else None
+                label = self._hear(due) if due[1] == FEEDBACK and self._is_of_old_slate(due) else None
                 if label is None:
                     self.counts["orphans"] += 1
                 else:
                     labels.append(label)
         return labels
 
-    def _joined(self, due: Due) -> bool:
-        """Whether what a user did belongs to a slate that was shown to them."""
+    def _is_of_old_slate(self, due: Due) -> bool:
+        """Whether something was done with a slate of the user's that was forgotten by then."""
         times = self._shown_at(due[7], due[3])
-        return any(-self._longest_ms < due[0] - at < 2 * self._longest_ms for at in times)
+        ages = [due[0] - at for at in times if at < due[0]]
+        return bool(ages) and min(ages) >= 2 * self._longest_ms
 
     def _forget(self, until: int) -> None:
         """Learn from the slates whose corrections are over, and let them go."""
