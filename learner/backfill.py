@@ -93,8 +93,7 @@ def train_base(
     """
     progress("encode items", 0, len(items))
     slates = list(slates)
-    room = max(model.items, 1 + ROOM * len(items))
-    model = replace(model, items=room, ranking=any(map(is_ranking, slates)))
+    model = _fitted(model, items, slates)
     knowledge = Knowledge(model, frequent_keys(items), embed)
     knowledge.catalogue.put(items)
     progress("encode items", len(items), len(items))
@@ -114,6 +113,12 @@ def train_base(
         held_out_loss=held_out_loss,
         ratings=errors,
     )
+
+
+def _fitted(model: RankerSettings, items: Sequence[Item], slates: Iterable[LabeledSlate]) -> RankerSettings:
+    """The model with room for this catalogue to grow, and of the kind that this log asks for."""
+    room = max(model.items, 1 + ROOM * len(items))
+    return replace(model, items=room, ranking=any(map(is_ranking, slates)))
 
 
 def _born(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -88,12 +89,7 @@ def collate(
     flat = np.concatenate([*(one.session for one in encoded), *(one.rows for one in encoded)])
     item_rows, inverse = np.unique(flat, return_inverse=True)
     tokens = int(lengths.sum())
-    longest = max(int(lengths.max(initial=0)), 1)
-
-    def padded(values: NDArray[np.generic]) -> Tensor:
-        out = np.zeros((len(encoded), longest), np.int64)
-        out[np.arange(longest)[None, :] < lengths[:, None]] = values
-        return torch.from_numpy(out).to(device)
+    padded = partial(_padded, lengths, device)
 
     def move(values: NDArray[np.generic], dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.as_tensor(values, dtype=dtype).to(device)
@@ -114,6 +110,14 @@ def collate(
         pair_item=move(inverse[tokens:]),
         features=move(np.concatenate([one.features for one in encoded]), torch.float32),
     )
+
+
+def _padded(lengths: NDArray[np.int64], device: torch.device | str, values: NDArray[np.generic]) -> Tensor:
+    """Values of all slates in a row as [slates, longest], zeros behind each."""
+    longest = max(int(lengths.max(initial=0)), 1)
+    out = np.zeros((len(lengths), longest), np.int64)
+    out[np.arange(longest)[None, :] < lengths[:, None]] = values
+    return torch.from_numpy(out).to(device)
 
 
 def _queries(encoded: Sequence[Encoded], catalogue: Catalogue) -> NDArray[np.float32]:

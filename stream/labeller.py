@@ -160,11 +160,11 @@ class Labeller:
             self._sessions.trim(keep={user_id for stock in stocks for user_id in stock.changed})
         for stock in stocks:
             for begin in range(0, len(stock.changed), PORTION):
-                await self._write(era, stock.partition, stock.changed[begin : begin + PORTION], None)
+                await self._write_sessions(era, stock.partition, stock.changed[begin : begin + PORTION])
                 await asyncio.sleep(PAUSE_S)
             if stock.evidence is not None:
                 await self._outbox.settle()  # it says which labels are out
-                await self._write(era, stock.partition, [], stock.evidence)
+                await self._write_evidence(era, stock.partition, stock.evidence)
         await self._expire(era)
         await self._outbox.settle()
         if era == self._era:
@@ -222,13 +222,14 @@ class Labeller:
         ended = {topic: self._hearing.at(wall_ms) for topic, wall_ms in told.items()}
         return [Told(label, None) for label in partition.advance(self._hearing.now(), unread, ended)]
 
-    async def _write(self, era: int, number: int, changed: Sequence[str], evidence: bytes | None) -> None:
-        """Make sessions and evidence durable, unless another worker may have the partition by now."""
-        if era != self._era:
-            return
-        written = self._sessions.write(changed)
-        await self._outbox.send_raw(self._sessions.changelog, number, written)
-        if evidence is not None:
+    async def _write_sessions(self, era: int, number: int, changed: Sequence[str]) -> None:
+        """Make sessions durable, unless another worker may have the partition by now."""
+        if era == self._era:
+            await self._outbox.send_raw(self._sessions.changelog, number, self._sessions.write(changed))
+
+    async def _write_evidence(self, era: int, number: int, evidence: bytes) -> None:
+        """Make evidence durable, under the same condition."""
+        if era == self._era:
             taught = self._evidence.put(number, evidence)
             await self._outbox.send_raw(self._evidence.changelog, number, [taught])
 

@@ -98,10 +98,7 @@ def fold(
     if event.ts > state.newest_ts:
         _grow_older(state, event.ts)
     if settle_before > state.settled_ts:
-        if state.leanings is not None and tags is not None:
-            _settle_leanings(state, state.leanings, settle_before, tags)
-        state.settled_ts = settle_before
-        _settle(state, remember_ms)
+        _settle_until(state, settle_before, tags, remember_ms)
     if (tags is None) != (state.leanings is None):  # the worker's settings have changed
         state.leanings = None if tags is None else Leanings()
     if type(event) is Impression:
@@ -306,6 +303,13 @@ def _insert(state: SessionState, request_id: str, item_id: str, marks: list[Mark
     _add(state.counts, new.counts, 1)
     if len(touches) > LIMIT:
         _settle_first(state, 1)
+
+
+def _settle_until(state: SessionState, until: int, tags: Tags | None, remember_ms: int) -> None:
+    if state.leanings is not None and tags is not None:
+        _settle_leanings(state, state.leanings, until, tags)
+    state.settled_ts = until
+    _settle(state, remember_ms)
 
 
 def _settle_leanings(state: SessionState, leanings: Leanings, until: int, tags: Tags) -> None:

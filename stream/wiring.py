@@ -260,25 +260,7 @@ def _label(
     """Label and keep sessions. Durations decide satisfaction, so the catalogue has to be known first."""
     if "trust" in core.settings.join.rules.refinements:
         oddity.prepare()
-    view = SessionView(core.sessions)
-    durations, tags = core.assortment.duration, core.assortment.tags
-    hearing = Hearing(core.clock())
-    core.app.on_answer = lambda: hearing.answered(core.clock())
-    labeller = Labeller(
-        partition=lambda: Partition(PartitionFold(core.settings.join, view, durations, tags)),
-        sessions=core.sessions,
-        evidence=core.evidence,
-        outbox=core.outbox,
-        refuser=core.refuser,
-        progress=core.progress,
-        metrics=core.metrics,
-        clock=core.clock,
-        hearing=hearing,
-        listeners=listeners,
-        prefix=core.settings.prefix,
-        may_begin=may_begin.is_set,
-        on_sent=core.learner_lag.sent,
-    )
+    labeller = _labeller(core, listeners, may_begin.is_set)
 
     async def start_over(*_: Any, **__: Any) -> None:
         labeller.start_over()
@@ -296,6 +278,28 @@ def _label(
     core.app.subscribe(labeller)
     agents.items()
     agents.erasures(erase)
+
+
+def _labeller(core: _Core, listeners: list[Listener], may_begin: Callable[[], bool]) -> Labeller:
+    view = SessionView(core.sessions)
+    durations, tags = core.assortment.duration, core.assortment.tags
+    hearing = Hearing(core.clock())
+    core.app.on_answer = lambda: hearing.answered(core.clock())
+    return Labeller(
+        partition=lambda: Partition(PartitionFold(core.settings.join, view, durations, tags)),
+        sessions=core.sessions,
+        evidence=core.evidence,
+        outbox=core.outbox,
+        refuser=core.refuser,
+        progress=core.progress,
+        metrics=core.metrics,
+        clock=core.clock,
+        hearing=hearing,
+        listeners=listeners,
+        prefix=core.settings.prefix,
+        may_begin=may_begin,
+        on_sent=core.learner_lag.sent,
+    )
 
 
 class _Feed(Protocol):
