@@ -114,19 +114,24 @@ def evaluations(cluster: Cluster, name: str, count: int) -> list[Evaluation]:
     return of(cluster.read("evaluations", lambda records: len(of(records)) >= count))
 
 
-def by_a_model(records: list[Any]) -> list[Any]:
-    return [record for record in records if decode(Recommendation, record.value).degraded is None]
+def trace_of(record: Any) -> Trace:
+    return decode(Trace, dict(record.headers)[HEADER])
+
+
+def by_a_model_that_learned(records: list[Any]) -> list[Any]:
+    """Leaves out answers without a model (`degraded`), and by a first checkpoint that had no click in it."""
+    served = [record for record in records if decode(Recommendation, record.value).degraded is None]
+    return [record for record in served if trace_of(record).learned is not None]
 
 
 def test_a_click_comes_back_as_a_recommendation_of_a_model_that_learned_it(cluster: Cluster) -> None:
     browse(cluster, rounds=24)
-    # The very first may find the scorer not warm yet, and say so in `degraded`.
-    (first, *_) = by_a_model(cluster.read("recommendations", by_a_model))
+    (first, *_) = by_a_model_that_learned(cluster.read("recommendations", by_a_model_that_learned))
     answer = decode(Recommendation, first.value)
     assert answer.request_id == f"refresh:{answer.model_version}:{answer.user_id}"
     assert first.key.decode() == answer.user_id
     assert {item.item_id for item in answer.items} <= set("bcd"), "what was clicked is not offered again"
-    trace = decode(Trace, dict(first.headers)[HEADER])
+    trace = trace_of(first)
     stamps = [trace.event, trace.label, trace.learned, trace.published, trace.served]
     assert all(stamps)
     assert stamps == sorted(stamps)
