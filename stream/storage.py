@@ -13,13 +13,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, cre
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from schemas import tables
 from schemas.checkpoint import Manifest
 from schemas.codec import decode, encode
 from schemas.evaluation import Evaluation
 from stream.deadletters import Refusal
+from stream.migrations import migrate
 
 DatabaseError = SQLAlchemyError
 """What every call here raises when the database is locked, gone, or says no."""
@@ -40,12 +40,11 @@ class Store:
         return self._engine.url.render_as_string(hide_password=True)
 
     def create(self) -> None:
-        """Make the tables that are missing: the database decides which, as workers start together."""
+        """Bring the tables to this version's shape; workers that start together take turns."""
         with self._engine.begin() as connection:
-            for table in tables.metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-                for index in table.indexes:
-                    connection.execute(CreateIndex(index, if_not_exists=True))
+            if self._engine.dialect.name == "sqlite":  # others lock what they change by themselves
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            migrate(connection)
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,11 +1,17 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
+from schemas import tables
 from schemas.checkpoint import Manifest
+from schemas.codec import encode
 from schemas.evaluation import Evaluation
 from stream.deadletters import Refusal
 from stream.projection import Projection
@@ -101,6 +107,24 @@ def test_a_bug_is_not_retried():
     with pytest.raises(KeyError):
         asyncio.run(Projection(store).write(put))
     store.close()
+
+
+def test_the_versions_of_the_database_make_the_tables_that_are_written(store, tmp_path):
+    with create_engine(store.url).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_a_registry_of_before_there_were_versions_keeps_its_rows(tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    with create_engine(url).begin() as connection:
+        tables.models.create(connection)
+        row = {"model": "default", "version": "aaa", "base": "b", "created_ts": 1, "examples_seen": 9}
+        connection.execute(
+            tables.models.insert().values(**row, bytes=12, manifest=encode(manifest("aaa", 1)).decode())
+        )
+    with closing(Store(url)) as store:
+        store.create()
+        assert store.models() == [manifest("aaa", 1)]
 
 
 def test_workers_that_start_together_share_a_new_file(tmp_path):
