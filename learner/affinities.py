@@ -159,6 +159,12 @@ class Affinities:
         other._last_ts = self._last_ts.copy()
         return other
 
+    def copy(self) -> "Affinities":
+        """The same, to be kept while this one changes."""
+        other = self.fork()
+        self._shared = {name: set(table) for name, table in self._tables.items()}
+        return other
+
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """All of it as arrays over the rows in use, `<table>.owner|row|weight` [pairs] among them."""
         used = int(np.flatnonzero(self.counts[:, TOUCHED]).max(initial=-1)) + 1

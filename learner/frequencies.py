@@ -1,6 +1,7 @@
 """PURE: how large a part of a stream each of very many keys is, in memory that does not grow with them."""
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,12 @@ class CountMin:
         rows = np.arange(len(self._cells))[:, None]
         counts: NDArray[np.float32] = self._cells[rows, self._columns(keys)].min(0)
         return counts / np.float32(max(self._total, 1.0))
+
+    def copy(self) -> "CountMin":
+        """The same counts, to be changed apart from these."""
+        other = copy(self)
+        other._cells = self._cells.copy()
+        return other
 
     def snapshot(self) -> dict[str, NDArray[np.floating]]:
         """Cells and total."""

@@ -1,6 +1,6 @@
 """PURE: what the weights have learned: every label counts once, and a revision only by its difference."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -106,10 +106,9 @@ class Ledger:
         """The remembered slates, oldest first, each already JSON; never changed afterwards."""
         return dict(self._slates)
 
-    def restore(self, slates: dict[str, msgspec.Raw]) -> None:
+    def restore(self, slates: Mapping[str, msgspec.Raw]) -> None:
         """Replace all that is remembered by an earlier `snapshot`."""
-        # A decoded Raw is a view: a copy lets the bytes it was decoded from go.
-        self._slates = {request_id: raw.copy() for request_id, raw in slates.items()}
+        self._slates = dict(slates)
         self._forget()
 
     def _known(self, request_id: str) -> LearnedSlate:

@@ -17,7 +17,7 @@ from learner import checkpoint
 from learner.draft import Draft, Learned
 from learner.freshness import TraceSample
 from learner.journal import Batch, Journal
-from learner.ports import Clock, Online, Ports, Prepare, Received
+from learner.ports import Clock, Online, Ports, Prepare, Received, State
 from learner.settings import LearnerSettings
 from schemas.checkpoint import Manifest
 from schemas.errors import SnapshotError
@@ -72,7 +72,7 @@ class Loop:
         self._unsaved = 0  # labels polled since the last snapshot
         self._published_ms = self._saved_ms = clock()
         self._published: Draft | None = None
-        self._held = b""  # a state that was accepted; the journal leads from it to the last checkpoint
+        self._held: State  # one that was accepted; the journal leads from it to the last checkpoint
         self._journal = Journal()
 
     def restore(self) -> None:
@@ -88,7 +88,7 @@ class Loop:
                 {int(partition): offset for partition, offset in snapshot.offsets.items()}
             )
             logger.info("restored snapshot %s at offsets %s", snapshot.uri, snapshot.offsets)
-        self._held = self._online.snapshot()
+        self._hold()
         self._read_catalogue()
 
     def step(self) -> None:
@@ -259,7 +259,7 @@ class Loop:
 
         None are, unless what comes of it cannot be published this time: then what was held has to do.
         """
-        self._online.restore(self._held)
+        self._online.restore(self._held.payload)
         self._journal.drop()
         published = len(self._journal)
         if not published:
@@ -269,7 +269,7 @@ class Loop:
             self._hold()
         self._journal.clear()
         # The drafts of this were sent to nobody: from what is restored the next one is full.
-        self._online.restore(self._held)
+        self._online.restore(self._held.payload)
         return 0 if sound else published
 
     def _learn_again(self, batches: Sequence[Batch]) -> bool:

@@ -1,6 +1,6 @@
 """PURE: replay memory, a bounded reservoir biased to the recent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -58,6 +58,6 @@ class ReplayMemory(Generic[T]):
         """The encoded items."""
         return list(self._items)
 
-    def restore(self, items: list[bytes]) -> None:
+    def restore(self, items: Sequence[bytes]) -> None:
         """Replace the contents by an earlier `snapshot`, cut to this memory's capacity."""
         self._items = list(items[: self.capacity])

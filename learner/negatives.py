@@ -94,16 +94,24 @@ class Negatives:
         expected = by_list + len(sampled) * self._frequencies.shares(rows)
         return Drawn(rows, np.log(expected).astype(np.float32))
 
+    def copy(self) -> "Negatives":
+        """The same, to be changed apart from these."""
+        other = Negatives(self._settings)
+        other._frequencies = self._frequencies.copy()
+        other._recent, other._folded = self._recent.copy(), self._folded
+        other._engaged = {user: engaged.copy() for user, engaged in self._engaged.items()}
+        return other
+
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """All of it as arrays."""
-        rows = [row for engaged in self._engaged.values() for row in engaged]
+        engaged = [np.array(rows, np.int32) for rows in self._engaged.values()]
         return {
             **{f"frequencies.{name}": array for name, array in self._frequencies.snapshot().items()},
             "recent": self._recent.copy(),
             "folded": np.array([self._folded]),
             "users": np.array(list(self._engaged), np.int32),
-            "sizes": np.array([len(engaged) for engaged in self._engaged.values()], np.int32),
-            "engaged": np.array(rows, np.int32),
+            "sizes": np.array([len(rows) for rows in engaged], np.int32),
+            "engaged": np.concatenate([np.zeros(0, np.int32), *engaged]),
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:

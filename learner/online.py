@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
 from learner.scoring_state import apply, base_numbering, extract, reset
-from learner.trainer_state import Lineage, Words, below, bytes_tensor, pack, unpack
+from learner.trainer_state import Lineage, TrainerState, Words, below, unpack
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
 from learner.user_share import UserShare
@@ -264,39 +265,40 @@ class OnlineLearner:
             self._named[index] = known | names[index]
         return names
 
-    def snapshot(self) -> bytes:
-        """All trainer state: whoever restores it goes on as if nothing had happened."""
+    def snapshot(self) -> TrainerState:
+        """All trainer state: whoever restores its payload goes on as if nothing had happened."""
         self._give_rows()
-        tensors = {f"adapter.{name}": tensor for name, tensor in adapter_state(self.ranker).items()}
-        tensors |= {f"updater.{name}": tensor for name, tensor in self._updater.snapshot().items()}
-        counts = self.knowledge.counters.snapshot()
-        tensors |= {f"counts.{name}": torch.from_numpy(values) for name, values in counts.items()}
-        if self.knowledge.ranking is not None:
-            ranking = self.knowledge.ranking.snapshot()
-            tensors |= {f"ranking.{name}": torch.from_numpy(values) for name, values in ranking.items()}
+        known = self.knowledge
+        return TrainerState(
+            tensors={name: tensor.cpu() for name, tensor in self._tensors()},
+            words=self._words(),
+            touched={name: set(rows) for name, rows in self._touched.items()},
+            ledger=self._intake.ledger.snapshot(),
+            memory=self._memory.snapshot(),
+            base=b"" if self._base is self._root else self._base.payload,
+            ranking=None if known.ranking is None else known.ranking.copy(),
+        )
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Copies of all that is tensors."""
+        yield from ((f"adapter.{name}", view.clone()) for name, view in adapter_state(self.ranker).items())
+        yield from _under("updater", self._updater.snapshot())
+        yield from _under("counts", _as_tensors(self.knowledge.counters.snapshot()))
         for index, turnover in self.knowledge.vocabulary.turnovers().items():
-            kept = turnover.snapshot()
-            tensors |= {f"turnover.{index}.{name}": torch.from_numpy(ticks) for name, ticks in kept.items()}
-        tensors["intercept"] = self.ranker.heads.intercept.detach()
-        if self._base is not self._root:
-            tensors["base"] = bytes_tensor(self._base.payload)
-        return pack(tensors, self._words())
+            yield from _under(f"turnover.{index}", _as_tensors(turnover.snapshot()))
+        yield "intercept", self.ranker.heads.intercept.detach().clone()
 
     def _words(self) -> Words:
+        turnovers = self.knowledge.vocabulary.turnovers()
         return Words(
             base=self._root.hash,
             ids=self.knowledge.vocabulary.snapshot(),
-            ledger=self._intake.ledger.snapshot(),
-            memory=self._memory.snapshot(),
             rng=json.dumps(self._rng.bit_generator.state),
-            touched={name: sorted(rows) for name, rows in self._touched.items()},
             examples_seen=self.examples_seen,
             usual_loss=self._usual_loss,
             lineage=self._lineage,
             shares=self._shares.snapshot(),
-            waiting={
-                index: turnover.waiting() for index, turnover in self.knowledge.vocabulary.turnovers().items()
-            },
+            waiting={index: turnover.waiting() for index, turnover in turnovers.items()},
         )
 
     def restore(self, raw: bytes) -> None:
@@ -305,39 +307,38 @@ class OnlineLearner:
         Raises:
             SnapshotError: it is another base's or another rank's, or damaged. Nothing has changed then.
         """
-        tensors, words = unpack(raw)
-        if words.base != self._root.hash:
-            raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {words.base}")
-        self._check_rank(tensors["adapter.tower.text.lam"].numel())
+        state = unpack(raw)
+        if state.words.base != self._root.hash:
+            raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.words.base}")
+        self._check_rank(state.tensors["adapter.tower.text.lam"].numel())
         self._give_rows()
-        self._restore_ids(tensors, words)
-        self._restore_base(tensors)
-        self._restore_tensors(tensors)
-        self._restore_state(words)
+        self._restore_ids(state)
+        self._restore_base(state.base or self._root.payload)
+        self._restore_tensors(state.tensors)
+        self._restore_state(state)
 
     def _check_rank(self, found: int) -> None:
         expected = f"{variable('rank')}={self._settings.rank}"
         if found != self._settings.rank:
             raise SnapshotError(f"snapshot: expected an adapter of {expected}, got one of {found}")
 
-    def _restore_ids(self, tensors: Mapping[str, Tensor], words: Words) -> None:
+    def _restore_ids(self, state: TrainerState) -> None:
         """Take back who owns which row; items that came to the catalogue since keep a row."""
         vocabulary, catalogue = self.knowledge.vocabulary, self.knowledge.catalogue
         candidates, rows = catalogue.candidate_ids(), np.flatnonzero(catalogue.known)
-        replaced = {name: vocabulary.index(name).restore(words.ids[name]) for name in Vocabulary.NAMES}
+        replaced = {name: vocabulary.index(name).restore(state.words.ids[name]) for name in Vocabulary.NAMES}
         for name, turnover in vocabulary.turnovers().items():
-            ticks = {key: tensor.numpy() for key, tensor in below(f"turnover.{name}.", tensors).items()}
-            turnover.restore(ticks, words.waiting[name])
+            ticks = {key: tensor.numpy() for key, tensor in below(f"turnover.{name}.", state.tensors).items()}
+            turnover.restore(ticks, state.words.waiting[name])
         if replaced["items"]:
             catalogue.renumber(candidates, rows)
 
-    def _restore_base(self, tensors: dict[str, Tensor]) -> None:
-        """Stand on the base that the snapshot has, or else on the root, as the rows have owners now."""
-        payload = tensors["base"].numpy().tobytes() if "base" in tensors else self._root.payload
+    def _restore_base(self, payload: bytes) -> None:
+        """Stand on the base of this payload, as the rows have owners now."""
         held = (base for base in (self._base, self._root) if base.payload == payload)
         self._stand_on(next(held, None) or parse_base(payload))
 
-    def _restore_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def _restore_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         load_adapter_state(self.ranker, below("adapter.", tensors))
         with torch.no_grad():
             self.ranker.heads.intercept.copy_(tensors["intercept"])
@@ -346,18 +347,27 @@ class OnlineLearner:
         if self.knowledge.ranking is not None:
             self.knowledge.ranking.restore({n: t.numpy() for n, t in below("ranking.", tensors).items()})
 
-    def _restore_state(self, words: Words) -> None:
+    def _restore_state(self, state: TrainerState) -> None:
+        words = state.words
         self._losses.clear()  # a rollback must not be judged by the losses that caused it
-        self._intake.ledger.restore(words.ledger)
-        self._memory.restore(words.memory)
+        self._intake.ledger.restore(state.ledger)
+        self._memory.restore(state.memory)
         self._rng.bit_generator.state = json.loads(words.rng)
-        self._touched = {name: set(rows) for name, rows in words.touched.items()}
+        self._touched = {name: set(rows) for name, rows in state.touched.items()}
         self._unpublished = {name: set() for name in Vocabulary.NAMES}
         self.examples_seen = words.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
         self._lineage, self._usual_loss = words.lineage, words.usual_loss
         self._shares.restore(words.shares)
+
+
+def _under(part: str, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    return ((f"{part}.{name}", tensor) for name, tensor in state.items())
+
+
+def _as_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def _mean(losses: Sequence[tuple[float, int]]) -> float | None:

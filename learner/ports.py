@@ -1,6 +1,6 @@
 """PURE: what the loop needs of the world, as protocols that the tests' fakes fulfil, too."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -35,6 +35,17 @@ class ItemChange(NamedTuple):
     item: Item | None
 
 
+class State(Protocol):
+    """Trainer state of a moment, copied; it is encoded when asked for, on whatever thread."""
+
+    def parts(self) -> Iterable[bytes]:
+        """The state encoded, a part at a time."""
+
+    @property
+    def payload(self) -> bytes:
+        """All parts together: what `Online.restore` takes."""
+
+
 class Online(Protocol):
     """A learner without wires."""
 
@@ -44,7 +55,7 @@ class Online(Protocol):
     def checkpoint(self) -> Draft:
         """Return the scoring weights of now."""
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> State:
         """Return all trainer state."""
 
     def restore(self, raw: bytes) -> None:
@@ -101,7 +112,7 @@ class Snapshots(Protocol):
     def written(self) -> Snapshot | None:
         """The newest that is known to be whole."""
 
-    def write(self, payload: bytes, offsets: dict[str, int]) -> None:
+    def write(self, state: State, offsets: dict[str, int]) -> None:
         """Begin to write one; an error of the one before is raised."""
 
     def wait(self, timeout_s: float) -> bool:

@@ -55,6 +55,13 @@ class Ranking:
         other.unpublished = []
         return other
 
+    def copy(self) -> "Ranking":
+        """The same, to be kept while this one changes."""
+        other = copy(self)
+        other.affinities, other.negatives = self.affinities.copy(), self.negatives.copy()
+        other.unpublished = list(self.unpublished)
+        return other
+
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """All of it as arrays."""
         parts = {"affinities": self.affinities.snapshot(), "negatives": self.negatives.snapshot()}

@@ -99,7 +99,7 @@ def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str
     if online.base_hash != expected:
         raise SnapshotError(f"snapshot {snapshot.uri}: expected base {expected}, got {online.base_hash}")
     online.roll_back(checkpoint.decode(whole_payload(base, chain))[0])
-    return write(directory, online.snapshot(), snapshot.offsets).uri
+    return write(directory, online.snapshot().parts(), snapshot.offsets).uri
 
 
 def _no_text(base: Base) -> Embed:

@@ -23,6 +23,7 @@ from learner.ports import (
     Prepare,
     Received,
     Snapshots,
+    State,
 )
 from learner.ranks import Ranks
 from schemas.checkpoint import Snapshot
@@ -137,9 +138,9 @@ class _FirstSnapshots:
     def written(self) -> Snapshot | None:
         return self._own.written
 
-    def write(self, payload: bytes, offsets: dict[str, int]) -> None:
+    def write(self, state: State, offsets: dict[str, int]) -> None:
         if self._ranks.rank == 0:
-            self._own.write(payload, offsets)
+            self._own.write(state, offsets)
 
     def wait(self, timeout_s: float) -> bool:
         return _told(self._ranks, lambda: self._own.wait(timeout_s), bool)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -13,6 +14,7 @@ import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
 from learner.background import Background
+from learner.ports import State
 from schemas.checkpoint import Snapshot
 from schemas.errors import SnapshotError
 from schemas.record import Record
@@ -32,21 +34,24 @@ class _Header(Record, frozen=True, kw_only=True):
     offsets: dict[str, int]
 
 
-def write(directory: str, payload: bytes, offsets: dict[str, int]) -> Snapshot:
+def write(directory: str, parts: Iterable[bytes], offsets: dict[str, int]) -> Snapshot:
     """Add a snapshot of the state that reflects the labels before these offsets, and delete the oldest ones.
 
-    It is written beside its place, flushed to the disk, and only then renamed: a crash leaves either the
-    whole snapshot or none.
+    Its payload is all parts together. It is written beside its place, flushed to the disk, and only then
+    renamed: a crash leaves either the whole snapshot or none.
 
     Raises:
         SnapshotError: the directory cannot be written to.
     """
-    header = _Header(sha256=hashlib.sha256(payload).hexdigest(), offsets=offsets)
+    content, hashed = list(parts), hashlib.sha256()
+    for part in content:
+        hashed.update(part)
+    header = _Header(sha256=hashed.hexdigest(), offsets=offsets)
     try:
         filesystem, root = _open_directory(directory)
         numbers = _numbers(filesystem, root)
         path = _path(root, max(numbers, default=0) + 1)
-        _write_whole(filesystem, path, msgspec.json.encode(header) + b"\n" + payload)
+        _write_whole(filesystem, path, [msgspec.json.encode(header), b"\n", *content])
         for number in sorted(numbers)[: 1 - KEEP]:
             filesystem.rm_file(_path(root, number))
     except OSError as error:
@@ -92,12 +97,13 @@ def _read(filesystem: Any, path: str) -> tuple[bytes, Snapshot] | None:
     return payload, Snapshot(uri=filesystem.unstrip_protocol(path), sha256=sha256, offsets=header.offsets)
 
 
-def _write_whole(filesystem: Any, path: str, content: bytes) -> None:
+def _write_whole(filesystem: Any, path: str, content: Iterable[bytes]) -> None:
     aside = f"{path}.partial"
     local = isinstance(filesystem, LocalFileSystem)
     try:
         with filesystem.open(aside, "wb") as file:
-            file.write(content)
+            for part in content:
+                file.write(part)
             if local:
                 file.flush()
                 os.fsync(file.fileno())
@@ -159,13 +165,13 @@ class SnapshotWriter:
         """The newest snapshot that is known to be whole."""
         return self._written
 
-    def write(self, payload: bytes, offsets: dict[str, int]) -> None:
-        """Begin to write a snapshot.
+    def write(self, state: State, offsets: dict[str, int]) -> None:
+        """Begin to encode and write a snapshot.
 
         Raises:
             SnapshotError: the one before could not be written.
         """
-        self._writing.start(partial(self._write, payload, offsets))
+        self._writing.start(partial(self._write, state, offsets))
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the last snapshot is written; False if that takes longer.
@@ -175,6 +181,6 @@ class SnapshotWriter:
         """
         return self._writing.wait(timeout_s)
 
-    def _write(self, payload: bytes, offsets: dict[str, int]) -> None:
-        self._written = write(self._directory, payload, offsets)
-        logger.info("snapshot %s: %d bytes at offsets %s", self._written.uri, len(payload), offsets)
+    def _write(self, state: State, offsets: dict[str, int]) -> None:
+        self._written = write(self._directory, state.parts(), offsets)
+        logger.info("snapshot %s: offsets %s", self._written.uri, offsets)

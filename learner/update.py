@@ -228,7 +228,7 @@ class Updater:
         low["lr"], full["lr"] = settings.step * boost * part, settings.dense_step * part
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Optimiser moments, importance, masks and clocks as tensors; the weights are not among them."""
+        """Copies of moments, importance, masks and clocks as tensors; the weights are not among them."""
         state = {f"allocator.{name}": tensor for name, tensor in self.allocator.snapshot().items()}
         for key, optimiser in self._optimisers().items():
             for index, moments in optimiser.state_dict()["state"].items():
@@ -240,7 +240,7 @@ class Updater:
         state["excited"] = torch.tensor([self._excited])
         state["pruned_energy"] = torch.tensor([self.pruned_energy], dtype=torch.float64)
         state["adwin"] = torch.tensor(self._adwin.snapshot(), dtype=torch.float64).reshape(-1, 3)
-        return state | {f"published.{name}": tensor for name, tensor in self._published.items()}
+        return state | {f"published.{name}": tensor.clone() for name, tensor in self._published.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `snapshot` gave, in a ranker that has the weights of then already.

@@ -7,7 +7,7 @@ import torch
 
 from learner import checkpoint
 from learner.draft import Draft, Learned
-from learner.ports import ItemChange, Prepare, Received
+from learner.ports import ItemChange, Prepare, Received, State
 from learner.scoring_state import Copy
 from schemas.checkpoint import Manifest, Snapshot
 from schemas.evaluation import Evaluation
@@ -25,6 +25,16 @@ class FakeClock:
     def __call__(self) -> int:
         self.now += self.tick
         return self.now
+
+
+class FakeState:
+    """A trainer state that is bytes from the start."""
+
+    def __init__(self, payload: bytes = b"") -> None:
+        self.payload = payload
+
+    def parts(self) -> list[bytes]:
+        return [self.payload]
 
 
 class FakeOnline:
@@ -69,8 +79,8 @@ class FakeOnline:
             usual_loss=0.5,
         )
 
-    def snapshot(self) -> bytes:
-        return msgspec.json.encode(self.weights)
+    def snapshot(self) -> State:
+        return FakeState(msgspec.json.encode(self.weights))
 
     def restore(self, raw: bytes) -> None:
         self.weights = msgspec.json.decode(raw, type=list[str])
@@ -135,10 +145,10 @@ class FakeSnapshots:
     def newest(self) -> tuple[bytes, Snapshot] | None:
         return None if self.written is None else (self.payload, self.written)
 
-    def write(self, payload: bytes, offsets: dict[str, int]) -> None:
-        self.payload = payload
+    def write(self, state: State, offsets: dict[str, int]) -> None:
+        self.payload = b"".join(state.parts())
         self.written = Snapshot(
-            uri="memory://snapshot", sha256=checkpoint.content_hash(payload), offsets=offsets
+            uri="memory://snapshot", sha256=checkpoint.content_hash(self.payload), offsets=offsets
         )
 
     def wait(self, timeout_s: float) -> bool:

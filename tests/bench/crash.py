@@ -18,7 +18,6 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load
 
 from deploy.kafka.server import KafkaServer
 from learner import snapshots
@@ -29,6 +28,7 @@ from learner.online import OnlineLearner
 from learner.ranker import RankerSettings
 from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER
+from learner.trainer_state import unpack
 from learner.update_settings import UpdateSettings
 from schemas import codec, environment, topics
 from schemas.access import Access
@@ -133,9 +133,12 @@ def counted(state: bytes, directory: Path, expected: Sequence[str]) -> tuple[int
 
 
 def different(one: bytes, other: bytes) -> list[str]:
-    """Names of the tensors, of weights and of all else, in which two trainer states differ."""
-    left, right = load(one), load(other)
-    return [name for name in left.keys() | right.keys() if not torch.equal(left[name], right[name])]
+    """Names of the parts, of weights and of all else, in which two trainer states differ."""
+    left, right = unpack(one), unpack(other)
+    names = left.tensors.keys() | right.tensors.keys()
+    apart = [name for name in names if not torch.equal(left.tensors[name], right.tensors[name])]
+    told = ("words", "touched", "ledger", "memory", "base")
+    return apart + [name for name in told if getattr(left, name) != getattr(right, name)]
 
 
 def no_text(texts: Sequence[str]) -> NDArray[np.float32]:

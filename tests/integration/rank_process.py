@@ -25,7 +25,7 @@ def learn(ranks: Ranks) -> OnlineLearner:
 def main() -> None:
     torch.set_num_threads(1)
     with joined(os.environ) as ranks:
-        Path(sys.argv[1], f"{ranks.rank}-of-{ranks.size}").write_bytes(learn(ranks).snapshot())
+        Path(sys.argv[1], f"{ranks.rank}-of-{ranks.size}").write_bytes(learn(ranks).snapshot().payload)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Published:
             self.versions.append(draft.version)
             self.answers.append(self.answer(self.online))
         producer.close()
-        snapshots.write(settings.snapshot_dir(base().hash), self.online.snapshot(), {"0": 7})
+        snapshots.write(settings.snapshot_dir(base().hash), self.online.snapshot().parts(), {"0": 7})
 
     def answer(self, online: OnlineLearner) -> list[np.ndarray]:
         return score(online.ranker, online.knowledge, QUERIES, "cpu")

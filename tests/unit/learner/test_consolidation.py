@@ -104,7 +104,7 @@ def test_a_scorer_without_the_folded_version_refuses() -> None:
 def test_scorers_follow_a_learner_that_goes_back_before_its_consolidations() -> None:
     online, scorer = learner(), Scorer(base(), embed)
     scorer.put_items(ITEMS)
-    held = online.snapshot()
+    held = online.snapshot().payload
     made = drafts(online, 10)
     assert len({draft.base for draft in made}) >= 3
     for draft in made:
@@ -130,7 +130,7 @@ def test_a_label_that_ruins_the_weights_costs_its_checkpoint_and_nothing_else() 
     assert refused == also == []
     assert [record.value for record in hit.evaluations.records] == [BATCH]
     assert len({manifest.base for manifest, _ in hit.models.published}) >= 3
-    assert hit.online.snapshot() == sound.online.snapshot()
+    assert hit.online.snapshot().payload == sound.online.snapshot().payload
 
 
 def looped(log: list[LabeledSlate]) -> tuple[World, list[str]]:
@@ -163,11 +163,11 @@ def test_a_damaged_checkpoint_over_a_new_base_leaves_a_scorer_where_it_was() -> 
 def test_resuming_over_a_consolidated_base_equals_running_through() -> None:
     through, resumed = learner(), learner()
     drafts(through, 6)
-    resumed.restore(through.snapshot())
+    resumed.restore(through.snapshot().payload)
     resumed.put_items(ITEMS)
     for online in (through, resumed):
         online.learn(slates(BATCH, 4, born, first=90_000))
-    assert through.snapshot() == resumed.snapshot()
+    assert through.snapshot().payload == resumed.snapshot().payload
 
 
 def test_a_checkpoint_of_some_rows_cannot_be_folded() -> None:

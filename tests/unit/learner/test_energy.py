@@ -70,5 +70,5 @@ def test_what_allocations_prune_outlives_a_restart() -> None:
     through.put_items(ITEMS)
     for number in range(6):
         through.learn(slates(BATCH, 3, born, first=10_000 + number * BATCH))
-    resumed.restore(through.snapshot())
+    resumed.restore(through.snapshot().payload)
     assert resumed._updater.pruned_energy == through._updater.pruned_energy < 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from learner import checkpoint
 from learner.loop import JOURNAL_LABELS, REJECTED, Loop, run
-from learner.ports import ItemChange, Ports, Received
+from learner.ports import ItemChange, Ports, Received, State
 from learner.settings import LearnerSettings
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -257,7 +257,7 @@ def test_while_no_snapshot_can_be_written_what_would_be_learned_again_stays_boun
     class Watched(FakeOnline):
         held = 0
 
-        def snapshot(self) -> bytes:
+        def snapshot(self) -> State:
             self.held += 1
             return super().snapshot()
 

@@ -69,7 +69,7 @@ def test_resuming_a_snapshot_equals_running_through(cut: int) -> None:
         through.learn(batch)
         crashed.learn(batch)
     resumed = learner(seed=99)  # its own chance must not matter
-    resumed.restore(crashed.snapshot())
+    resumed.restore(crashed.snapshot().payload)
     resumed.put_items(ITEMS)
     for batch in stream[cut:]:
         through.learn(batch)
@@ -79,14 +79,32 @@ def test_resuming_a_snapshot_equals_running_through(cut: int) -> None:
     assert resumed.checkpoint().payload == through.checkpoint().payload
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, closeness=0.1, alarm=0.5)])
+def test_a_state_stays_that_of_its_moment_while_the_learner_goes_on(settings: UpdateSettings) -> None:
+    online = learner(settings=settings)
+    first, *later = batches(6, seed=3)
+    online.learn(first)
+    held = online.snapshot()
+    payload = held.payload
+    for batch in later:
+        online.learn(batch)
+        online.checkpoint()
+        online.put_items([replace_title(item) for item in ITEMS])
+    assert held.payload == payload != online.snapshot().payload
+
+
+def replace_title(item: Item) -> Item:
+    return msgspec.structs.replace(item, title=f"{item.title}, again")
+
+
 def test_a_label_seen_twice_changes_nothing() -> None:
     online = learner()
     [batch] = batches(1, seed=4)
     online.learn(batch)
-    before = online.snapshot()
+    before = online.snapshot().payload
     again = online.learn(batch)
     assert (again.examples, again.label_ids) == (0, [])
-    assert online.snapshot() == before
+    assert online.snapshot().payload == before
 
 
 def test_a_label_that_comes_twice_at_once_is_told_once() -> None:
@@ -204,14 +222,14 @@ def test_after_a_restore_the_next_checkpoint_is_full() -> None:
     for batch in batches(2, seed=9):
         online.learn(batch)
         online.checkpoint()
-    online.restore(online.snapshot())
+    online.restore(online.snapshot().payload)
     assert online.checkpoint().parent is None
 
 
 def test_a_snapshot_of_another_base_is_refused() -> None:
     other = train_base(ITEMS, labels(50, seed=11), embed, "planted", SHAPE, BackfillSettings(epochs=1)).base
     with pytest.raises(SnapshotError, match="expected base"):
-        OnlineLearner(other, embed, UpdateSettings(rank=4), 0).restore(learner().snapshot())
+        OnlineLearner(other, embed, UpdateSettings(rank=4), 0).restore(learner().snapshot().payload)
 
 
 def test_a_snapshot_of_another_rank_is_refused_by_name_and_changes_nothing() -> None:
@@ -219,10 +237,10 @@ def test_a_snapshot_of_another_rank_is_refused_by_name_and_changes_nothing() -> 
     for seed, one in ((11, grown), (12, online)):
         for batch in batches(2, seed):
             one.learn([_by(label, seed) for label in batch])
-    before = online.snapshot()
+    before = online.snapshot().payload
     with pytest.raises(SnapshotError, match="FRESHRANK_RANK=4, got one of 8"):
-        online.restore(grown.snapshot())
-    assert online.snapshot() == before
+        online.restore(grown.snapshot().payload)
+    assert online.snapshot().payload == before
 
 
 def test_a_base_has_room_for_its_catalogue_and_as_many_again_and_what_is_beyond_is_told() -> None:
@@ -242,8 +260,8 @@ def test_no_user_moves_more_than_their_share_and_a_restart_does_not_show() -> No
     stream = [_by(one, n % 50 // 2 if n % 2 else 0) for n, one in enumerate(labels(1_200, seed=12))]
     for start in range(0, len(stream), 100):
         online.learn(stream[start : start + 100])
-        again.restore(online.snapshot())
-        assert again.snapshot() == online.snapshot()
+        again.restore(online.snapshot().payload)
+        assert again.snapshot().payload == online.snapshot().payload
     assert 0.08 < online._shares.of("user-0") <= 0.1
 
 

@@ -162,7 +162,7 @@ def test_scorers_follow_the_learner_by_full_checkpoints_and_by_engagements() -> 
     late.put_items(ITEMS)
     online.learn(list(ratings(10, seed=4)))
     again = OnlineLearner(base(), embed, SETTINGS, seed=0)
-    again.restore(online.snapshot())
+    again.restore(online.snapshot().payload)
     again.put_items(ITEMS)
     draft = again.checkpoint()  # after a restore it is full
     late.apply(manifest_of(draft), draft.payload)
@@ -199,7 +199,7 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_happened() -> None:
     slates = list(ratings(40, seed=5))
     whole, resumed = learner(), learner()
     whole.learn(slates[:20])
-    resumed.restore(whole.snapshot())
+    resumed.restore(whole.snapshot().payload)
     assert whole.learn(slates[20:]).loss == resumed.learn(slates[20:]).loss
 
 

@@ -28,14 +28,14 @@ def test_an_empty_directory_has_none(directory: str) -> None:
 
 def test_the_newest_comes_back_whole(directory: str) -> None:
     for number in range(12):
-        written = snapshots.write(directory, bytes([10, number]), {"0": number})
+        written = snapshots.write(directory, [b"\n", bytes([number])], {"0": number})
     assert snapshots.newest(directory) == (b"\n\x0b", written)
     assert written.offsets == {"0": 11}
 
 
 def test_only_the_newest_three_are_kept_and_nothing_lies_aside(tmp_path: Path) -> None:
     for number in range(5):
-        snapshots.write(str(tmp_path), b"x", {"0": number})
+        snapshots.write(str(tmp_path), [b"x"], {"0": number})
     assert [path.name for path in files(tmp_path)] == [f"snapshot-{n:012d}" for n in (3, 4, 5)]
 
 
@@ -43,8 +43,8 @@ def test_only_the_newest_three_are_kept_and_nothing_lies_aside(tmp_path: Path) -
 def test_a_damaged_one_is_passed_over_with_a_warning(
     damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sound = snapshots.write(str(tmp_path), b"sound", {"0": 1})
-    snapshots.write(str(tmp_path), b"damaged", {"0": 2})
+    sound = snapshots.write(str(tmp_path), [b"so", b"und"], {"0": 1})
+    snapshots.write(str(tmp_path), [b"damaged"], {"0": 2})
     content = files(tmp_path)[-1].read_bytes()
     broken = {
         "truncate": content[:-3],
@@ -59,7 +59,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
 
 
 def test_a_crash_before_the_rename_leaves_the_one_before(tmp_path: Path) -> None:
-    sound = snapshots.write(str(tmp_path), b"sound", {"0": 1})
+    sound = snapshots.write(str(tmp_path), [b"so", b"und"], {"0": 1})
     (tmp_path / "snapshot-000000000002.partial").write_bytes(b"half")
     assert snapshots.newest(str(tmp_path)) == (b"sound", sound)
 
@@ -67,4 +67,4 @@ def test_a_crash_before_the_rename_leaves_the_one_before(tmp_path: Path) -> None
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SnapshotError, match="file/below"):
-        snapshots.write(str(tmp_path / "file" / "below"), b"", {})
+        snapshots.write(str(tmp_path / "file" / "below"), [], {})

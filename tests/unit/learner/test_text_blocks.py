@@ -192,7 +192,7 @@ def test_a_learner_that_is_restored_goes_on_as_if_nothing_had_happened(
     drafts(online, 2)
     other = OnlineLearner(base, laid.embed, SETTINGS, seed=0)
     other.put_items(ITEMS)
-    other.restore(online.snapshot())
+    other.restore(online.snapshot().payload)
     for learner in (online, other):
         learner.learn(slates(32, 50, NEW))
     for one, two in zip(online.ranker.parameters(), other.ranker.parameters(), strict=True):

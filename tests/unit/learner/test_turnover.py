@@ -148,11 +148,11 @@ def test_rows_of_the_base_go_to_who_comes_when_the_table_is_full(consolidate_eve
         if draft.parent is None or cold.version:
             cold.apply(manifest_of(draft), draft.payload)
     assert_agree(online, cold, [slate for batch in stream for slate in batch])
-    resumed.restore(online.snapshot())
+    resumed.restore(online.snapshot().payload)
     again = batches(FULL_EVERY + 4, seed=5)[-1]
     for one in (online, resumed):
         one.learn(again)
-    assert resumed.snapshot() == online.snapshot()
+    assert resumed.snapshot().payload == online.snapshot().payload
 
 
 @pytest.mark.parametrize("cut", [3, 9])
@@ -164,7 +164,7 @@ def test_resuming_while_rows_change_owners_equals_running_through(cut: int) -> N
         through.learn(batch)
         crashed.learn(batch)
     resumed = OnlineLearner(small(), embed, settings, seed=99)
-    resumed.restore(crashed.snapshot())
+    resumed.restore(crashed.snapshot().payload)
     resumed.put_items(ITEMS)
     for batch in stream[cut:]:
         through.learn(batch)
@@ -178,14 +178,14 @@ def test_a_snapshot_between_a_new_item_and_the_next_label_knows_whose_row_it_is(
         through.learn(batch)
     new = [Item(item_id="brand-new", ts=0, title="jazz new", tags=["jazz"])]
     through.put_items(new)
-    resumed.restore(through.snapshot())
+    resumed.restore(through.snapshot().payload)
     resumed.put_items(new)
     row = resumed.knowledge.vocabulary.items.lookup("brand-new")
     assert row
     assert not resumed.ranker.tower.ids.a[row].any()
     batch = batches(13, seed=5)[12]
     assert resumed.learn(batch).loss == through.learn(batch).loss
-    assert resumed.snapshot() == through.snapshot()
+    assert resumed.snapshot().payload == through.snapshot().payload
 
 
 def test_going_back_to_a_snapshot_keeps_the_catalogue_of_since() -> None:
@@ -193,7 +193,7 @@ def test_going_back_to_a_snapshot_keeps_the_catalogue_of_since() -> None:
     stream = batches(12, seed=8)
     for batch in stream[:6]:
         online.learn(batch)
-    held = online.snapshot()
+    held = online.snapshot().payload
     for batch in stream[6:]:
         online.learn(batch)
     online.put_items([Item(item_id="late", ts=0, title="jazz late", tags=["jazz"])])
