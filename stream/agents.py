@@ -26,6 +26,7 @@ from schemas.topics import (
     Topic,
 )
 from schemas.trace import Trace
+from stream.agent_lag import AgentLag
 from stream.answering import Answering
 from stream.deadletters import Refusal, refusal
 from stream.inbound import Inbound
@@ -48,10 +49,11 @@ log = logging.getLogger(__name__)
 class Agents:
     """Registers agents with an app, one method a concern; roles decide which are called."""
 
-    def __init__(self, app: faust.App, prefix: str, refuser: Refuser) -> None:
+    def __init__(self, app: faust.App, prefix: str, refuser: Refuser, lag: AgentLag) -> None:
         self._app = app
         self._prefix = prefix
         self._refuser = refuser
+        self._lag = lag
 
     def items(self) -> None:
         """Dead letters of the catalogue; its content is read by every worker in full, not by this agent."""
@@ -100,7 +102,7 @@ class Agents:
 
         async def register_models(stream: Any) -> None:
             async for event in stream.events():
-                message = self._inbound(event)
+                message = self._take(event)
                 if message.headers.get(KIND) == MANIFEST:
                     await _project_model(projection, message)
 
@@ -111,7 +113,7 @@ class Agents:
 
         async def index_dead_letters(stream: Any) -> None:
             async for event in stream.events():
-                message = self._inbound(event)
+                message = self._take(event)
                 found = refusal(message.value or b"", message.headers)
                 if found is not None:
                     await projection.write(partial(_put_refusal, found))
@@ -121,6 +123,7 @@ class Agents:
         self._agent(index_dead_letters, "dead-letter-index", DEAD_LETTERS)
 
     def _agent(self, function: Callable[[Any], Any], name: str, topic: Topic) -> None:
+        self._lag.watch(topic.name)
         raw = self._app.topic(
             self._prefix + topic.name,
             key_type=bytes,
@@ -134,7 +137,7 @@ class Agents:
     async def _records(self, stream: Any, parse: Callable[[Inbound], R]) -> AsyncIterator[tuple[Inbound, R]]:
         """The messages that can be read; a dead letter is sent for every other one."""
         async for event in stream.events():
-            message = self._inbound(event)
+            message = self._take(event)
             try:
                 record = parse(message)
             except InvalidRecord as error:
@@ -142,9 +145,9 @@ class Agents:
             else:
                 yield message, record
 
-    def _inbound(self, event: Any) -> Inbound:
+    def _take(self, event: Any) -> Inbound:
         message = event.message
-        return Inbound(
+        taken = Inbound(
             topic=message.topic.removeprefix(self._prefix),
             partition=message.partition,
             offset=message.offset,
@@ -153,6 +156,8 @@ class Agents:
             headers=dict(message.headers or ()),
             timestamp=int(message.timestamp * 1000),
         )
+        self._lag.taken(taken)
+        return taken
 
 
 def _put_evaluation(evaluation: Evaluation, place: tuple[int, int], store: Store) -> None:

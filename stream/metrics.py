@@ -26,7 +26,7 @@ class Metrics:
         self.orphans = gauge("freshrank_orphans", "Clicks and dwells without an impression")
         self.miskeyed = counter("freshrank_miskeyed", "Messages whose key is not their user's id", ["topic"])
         self.dead_letters = counter("freshrank_dead_letters", "Messages refused", ["reason"])
-        self.lag = gauge("freshrank_lag", "Messages not yet read", ["topic", "partition"])
+        self.lag = gauge("freshrank_lag", "Messages that nobody has begun to work on", ["topic", "partition"])
         self.unlearned = gauge(
             "freshrank_unlearned_labels", "Labels sent that no served checkpoint has learned", ["partition"]
         )

@@ -25,6 +25,11 @@ class Progress:
         except ConsumerNotStarted:
             return False
 
+    def partitions(self, topic: str) -> list[int]:
+        """Return the assigned partitions of a topic."""
+        name = self._prefix + topic
+        return sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == name)
+
     async def locate(self, topics: Iterable[str], partitions: Iterable[int]) -> None:
         """Learn where reading began in new partitions: at the committed offset, else at the earliest."""
         wanted = {self._tp(topic, partition) for topic in topics for partition in partitions}

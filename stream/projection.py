@@ -41,5 +41,6 @@ class Projection:
     def _attempt(self, put: Callable[[Store], None]) -> None:
         if not self._created:
             self._store.create()
-            self._created = True
+        self._created = False  # after a failure the database may be another, and empty
         put(self._store)
+        self._created = True

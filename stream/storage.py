@@ -6,12 +6,13 @@ The calls block; a process with an event loop makes them through `stream.project
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from schemas import tables
@@ -135,10 +136,13 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S})
     event.listen(engine, "connect", _share_sqlite)
+    if parsed.database and parsed.database != ":memory:":
+        path = Path(parsed.database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", lambda _, entry: entry.info.update(file=_identity(path)))
+        event.listen(engine, "checkout", partial(_require_file, path))
     return engine
 
 
@@ -147,3 +151,18 @@ def _share_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     with suppress(sqlite3.OperationalError):  # another opens the new file as well, and makes the same change
         connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _require_file(path: Path, _connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Connect anew where the file is gone, or another: SQLite would go on writing to what nobody can find."""
+    if entry.info.get("file") != _identity(path):
+        raise InvalidatePoolError(f"{path}: expected the file that was opened")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path is, on which device; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

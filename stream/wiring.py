@@ -23,6 +23,7 @@ from learner.query import TASKS, Query, utility
 from schemas.errors import BaseError
 from schemas.topics import ITEMS, MODELS, Topic
 from stream import oddity
+from stream.agent_lag import AgentLag
 from stream.agents import Agents
 from stream.answering import Answering
 from stream.batches import BatchApp
@@ -136,7 +137,7 @@ def create_app(
         listeners.append(_evaluator(core, scoring, scorer))
     catalogue = CatalogueFeed(core.assortment, scorer)
     _follow(core, ITEMS, catalogue, CATALOGUE_LOOK_S)
-    agents = Agents(core.app, settings.prefix, core.refuser)
+    agents = _agents(core)
     if "label" in settings.roles:
         _label(core, agents, listeners, catalogue.known, scoring.refresher)
     if "score" in settings.roles:
@@ -252,6 +253,20 @@ def _evaluator(core: _Core, scoring: _Scoring, scorer: "Scorer") -> Evaluator:
     )
     core.app.timer(EMIT_S)(evaluator.emit)
     return evaluator
+
+
+def _agents(core: _Core) -> Agents:
+    """Agents whose lag is measured."""
+    lag = AgentLag(core.progress, core.metrics)
+
+    async def start_over(*_: Any, **__: Any) -> None:
+        lag.start_over()
+        core.progress.clear()
+
+    core.app.on_partitions_revoked.connect(start_over)
+    core.app.on_partitions_assigned.connect(start_over)
+    core.app.timer(TICK_S)(lag.measure)
+    return Agents(core.app, core.settings.prefix, core.refuser, lag)
 
 
 def _label(

@@ -83,10 +83,12 @@ class Worker(Process):
     def __init__(self, settings: Settings, log: Path) -> None:
         command = [sys.executable, "-m", "faust", "-A", "stream", "worker", "-l", "info"]
         super().__init__(command, settings.to_env(), log)
+        self._token = settings.web_token
         self._url = f"http://{settings.web_host}:{settings.web_port}"
 
-    def get(self, path: str, timeout_s: float = 10.0, token: str = "") -> tuple[int, bytes]:
-        """Status and body of a page; status 0 where nobody answers."""
+    def get(self, path: str, timeout_s: float = 10.0, token: str | None = None) -> tuple[int, bytes]:
+        """Status and body of a page; status 0 where nobody answers. The token: the worker's own, or this."""
+        token = self._token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             request = urllib.request.Request(self._url + path, headers=headers)

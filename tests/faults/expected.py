@@ -8,7 +8,8 @@ import msgspec
 from learner.connections import Message, connect_consumer, partitions_of, poll
 from schemas.codec import decode
 from schemas.errors import InvalidRecord
-from schemas.labels import LabeledSlate
+from schemas.events import UserEvent
+from schemas.labels import LabeledSlate, Session
 from schemas.topics import LABELS, USER_EVENTS
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
@@ -16,6 +17,7 @@ from stream.join_settings import JoinSettings
 from stream.label_report import kind_of
 from stream.reading import read_event
 from stream.settings import Settings
+from tests.synthetic import topic_of
 
 LabelKey = tuple[int, str]
 """Partition and label id."""
@@ -37,13 +39,19 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
         consumer.close()
 
 
+def labels_in_turn(settings: Settings) -> list[tuple[int, LabeledSlate]]:
+    """Every label on the topic, as often as it was sent, with its partition."""
+    return [
+        (message.partition, decode(LabeledSlate, message.value or b""))
+        for message in read_topic(settings, LABELS.name)
+    ]
+
+
 def labels_sent(settings: Settings) -> dict[LabelKey, LabeledSlate]:
     """Every label on the topic. One that was sent again says the same, or this fails."""
     labels: dict[LabelKey, LabeledSlate] = {}
-    for message in read_topic(settings, LABELS.name):
-        assert message.value is not None
-        label = decode(LabeledSlate, message.value)
-        known = labels.setdefault((message.partition, label.label_id), label)
+    for partition, label in labels_in_turn(settings):
+        known = labels.setdefault((partition, label.label_id), label)
         assert _essence(known) == _essence(label), (
             f"{label.label_id} was sent twice, and differs:\n{known}\n{label}"
         )
@@ -51,36 +59,37 @@ def labels_sent(settings: Settings) -> dict[LabelKey, LabeledSlate]:
 
 
 def labels_due(settings: Settings, join: JoinSettings) -> dict[LabelKey, LabeledSlate]:
-    """The labels of an undisturbed fold over what is on the input topics; what cannot be read is left out."""
-    arrived: defaultdict[int, list[tuple[int, int, Inbound]]] = defaultdict(list)
-    for topic in USER_EVENTS:
+    """The labels of an undisturbed fold over what is on the input topics; what cannot be read is left out.
+
+    It is given each partition in order of event time: no label may go by the order of arrival.
+    """
+    happened: defaultdict[int, list[tuple[int, int, str, UserEvent]]] = defaultdict(list)
+    for rank, topic in enumerate(USER_EVENTS):
         for message in read_topic(settings, topic.name):
-            inbound = Inbound(
-                topic.name,
-                message.partition,
-                message.offset,
-                message.key,
-                message.value,
-                dict(message.headers),
-                message.timestamp,
-            )
-            arrived[message.partition].append((message.timestamp, message.offset, inbound))
+            event = _event(topic.name, message)
+            if event is not None:
+                happened[message.partition].append((event.ts, rank, event.event_id, event))
     return {
         (partition, label.label_id): label
-        for partition, messages in arrived.items()
-        for label in _fold((message for *_, message in sorted(messages, key=lambda it: it[:2])), join)
+        for partition, events in happened.items()
+        for label in _fold((event for *_, event in sorted(events, key=lambda it: it[:3])), join)
     }
 
 
-def _fold(messages: Iterable[Inbound], join: JoinSettings) -> list[LabeledSlate]:
+def _event(topic: str, message: Message) -> UserEvent | None:
+    headers = dict(message.headers)
+    place = (topic, message.partition, message.offset)
+    try:
+        return read_event(Inbound(*place, message.key, message.value, headers, message.timestamp))
+    except InvalidRecord:
+        return None
+
+
+def _fold(events: Iterable[UserEvent], join: JoinSettings) -> list[LabeledSlate]:
     fold: PartitionFold[None] = PartitionFold(join, {}, lambda _: None)
     labels: list[LabeledSlate] = []
-    for message in messages:
-        try:
-            event = read_event(message)
-        except InvalidRecord:
-            continue
-        labels += fold.fold(event, message.topic, None, 0)
+    for event in events:
+        labels += fold.fold(event, topic_of(event), None, 0)
         labels += fold.advance(0)
     return labels + fold.drain()
 
@@ -95,16 +104,15 @@ def assert_same(sent: Mapping[LabelKey, LabeledSlate], due: Mapping[LabelKey, La
 
 
 def _essence(label: LabeledSlate) -> LabeledSlate:
-    """A label without what depends on the order of arrival.
+    """A label without what depends on the order of arrival, which only labels of clicks have.
 
-    A click is told at once, with what had arrived of its user by then; told again after a crash, more may
-    have. All other revisions are told in their turn, and exact.
+    A click is told at once, with what had arrived by then of its user and about trust in them; told again
+    after a crash, more may have. All other revisions are told in their turn, and exact.
     """
     if kind_of(label) != "click":
         return label
-    return msgspec.structs.replace(
-        label, session=msgspec.structs.replace(label.session, recent=[], counters={}, query=None)
-    )
+    decided = [msgspec.structs.replace(outcome, trust=1.0) for outcome in label.outcomes]
+    return msgspec.structs.replace(label, session=Session(), outcomes=decided)
 
 
 def finals(labels: Iterable[LabeledSlate]) -> Counter[tuple[str, str]]:

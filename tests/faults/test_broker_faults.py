@@ -1,81 +1,87 @@
 """A broker that goes away, for a while or for good: nobody loses a label, or burns a core waiting."""
 
-import sys
+import os
+import signal
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-import psutil
 import pytest
 
-from tests.e2e.conftest import LEARNER_IS_READY, Past
-from tests.faults.conftest import Site
+from stream.process import HOST, free_port
+from stream.watchdog import SHUTDOWN_S
+from tests.certificates import Certificates
+from tests.e2e.conftest import Past
+from tests.faults.conftest import PASSWORD, Site, checkpoints, cpu_s, secured
+from tests.faults.learned import assert_learned_once
 from tests.faults.load import happenings, playing
-from tests.processes import Process
+from tests.processes import Worker
 from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
 
-OUTAGE_S = 30.0
+TOKEN, DATABASE_PASSWORD = "battery-staple", "horse-correct"
 IDLE_CORES = 0.5
 """More than this, while there is nothing to do but to wait, is a busy loop."""
 
 
-def start_learner(site: Site, past: Past) -> Process:
-    environment = {**site.settings.to_env(), "FRESHRANK_BASE": str(past.base), "FRESHRANK_CATALOGUE_S": "5"}
-    learner = Process([sys.executable, "-m", "learner"], environment, site.home / "learner.log")
-    site.adopt(learner)
-    learner.until(lambda: LEARNER_IS_READY in learner.tail(), 60.0, "its catalogue")
-    return learner
-
-
-def cores_used(process: Process, seconds: float) -> float:
-    """How many cores a process keeps busy."""
-    watched = psutil.Process(process.pid)
-    before = sum(watched.cpu_times()[:2])
-    time.sleep(seconds)
-    return (sum(watched.cpu_times()[:2]) - before) / seconds
-
-
-def checkpoints(learner: Process) -> int:
-    """How many a learner has published; its tail would tell of the last ones only."""
-    return learner.log.read_text(errors="replace").count("published ")
-
-
 def test_a_broker_that_is_stopped_and_started(site: Site, planted: World, past: Past) -> None:
-    worker, learner = site.start_worker(), start_learner(site, past)
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)):
-        time.sleep(5.0)
-        site.server.stop()
-        time.sleep(1.0)
-        busy = cores_used(worker, OUTAGE_S / 2), cores_used(learner, OUTAGE_S / 2)
-        site.server.start()
-        before = checkpoints(learner)
-        time.sleep(10.0)
-    assert max(busy) < IDLE_CORES
-    site.settle(worker)
-    assert learner.is_alive(), learner.tail()
-    learner.until(lambda: checkpoints(learner) > before, 30.0, "a checkpoint afterwards")
+    outlive(site, planted, past, end=site.server.stop, seconds=30.0)
 
 
-def test_a_broker_that_is_killed(site: Site, planted: World, past: Past) -> None:
-    worker, learner = site.start_worker(), start_learner(site, past)
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)):
-        time.sleep(5.0)
-        site.server.kill()
-        time.sleep(1.0)
-        busy = cores_used(worker, 4.0), cores_used(learner, 4.0)
+def test_a_broker_that_is_killed_and_asks_who_one_is(
+    site: Site, planted: World, past: Past, certificates: Certificates
+) -> None:
+    """Over TLS, with SCRAM: worker and learner make themselves known again; nobody's log tells how."""
+    site.settings = replace(
+        secured(site, certificates),
+        web_token=TOKEN,
+        database=f"postgresql+psycopg://u:{DATABASE_PASSWORD}@{HOST}:{free_port()}/nobody-listens",
+        roles=("label", "score", "evaluate"),
+        base=str(past.base),
+    )
+    outlive(site, planted, past, end=site.server.kill, seconds=10.0)
+    refused = Worker(replace(site.settings, sasl_password=f"{PASSWORD}r"), site.home / "refused.log")
+    site.adopt(refused)
+    refused.until(lambda: "uthentication failed" in refused.tail(), 60.0, "being refused")
+    said = {path.name: path.read_text(errors="replace") for path in site.home.rglob("*.log")}
+    assert said.keys() == {"worker.log", "learner.log", "refused.log"}
+    assert "database: write failed" in said["worker.log"]
+    for secret in PASSWORD, TOKEN, DATABASE_PASSWORD:
+        assert {name for name, text in said.items() if secret in text} == set()
+
+
+def outlive(site: Site, planted: World, past: Past, end: Callable[[], None], seconds: float) -> None:
+    """Worker and learner wait for the broker without haste, and then lose and repeat nothing."""
+    worker, learner = site.start_worker(), site.start_learner(past.base, FRESHRANK_SNAPSHOT_S="2")
+    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)) as load:
+        load.wait(5.0)
+        learner.until(lambda: checkpoints(learner) > 0, 30.0, "a checkpoint before")
+        end()
+        used, began = (cpu_s(worker), cpu_s(learner)), time.monotonic()
+        load.wait(seconds)
+        lasted = time.monotonic() - began
+        busy = (cpu_s(worker) - used[0]) / lasted, (cpu_s(learner) - used[1]) / lasted
         site.server.start()
         before = checkpoints(learner)
-        time.sleep(10.0)
-    assert max(busy) < IDLE_CORES
+        load.wait(10.0)
+    assert max(busy) < IDLE_CORES, f"expected worker and learner to wait, got {busy} of a core"
     site.settle(worker)
-    assert learner.is_alive(), learner.tail()
     learner.until(lambda: checkpoints(learner) > before, 30.0, "a checkpoint afterwards")
+    assert_learned_once(site, learner, past.base)
 
 
 def test_without_a_broker_processes_end_when_they_are_told_and_say_why(site: Site, past: Past) -> None:
-    worker, learner = site.start_worker(), start_learner(site, past)
+    worker, learner = site.start_worker(), site.start_learner(past.base)
     site.server.kill()
     time.sleep(3.0)
-    for process, reason in ((worker, "is the broker gone?"), (learner, "BrokerError: ")):
-        assert process.stop(timeout_s=30.0) != 0, process.tail()
-        assert reason in process.tail(), process.tail()
+    began = time.monotonic()
+    for process in worker, learner:
+        os.kill(process.pid, signal.SIGTERM)
+    statuses = [process.stop(timeout_s=30.0) for process in (worker, learner)]
+    assert time.monotonic() - began < 30.0
+    assert statuses == [1, 1]
+    said = f"shutdown took longer than {SHUTDOWN_S:.0f} s (is the broker gone?); leaving without it"
+    assert said in worker.tail(), worker.tail()
+    said = f"BrokerError: broker {site.settings.broker}: expected a connection, got none in 1.0 s"
+    assert said in learner.tail(), learner.tail()

@@ -1,77 +1,38 @@
 """Poison, clocks that are wrong, repetition and disorder, under load: the neighbours do not notice."""
 
-import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from schemas.codec import MAX_BYTES, encode
-from schemas.events import Click, Impression, Search, UserEvent
+from schemas.environment import to_env
+from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
 from schemas.topics import DEAD_LETTERS
 from schemas.trace import LOGGED_AT
-from stream.deadletters import refusal
+from stream.cli import main
+from stream.deadletters import Refusal, refusal
 from stream.replay import open_producer
-from tests.faults.conftest import Site, eventually
-from tests.faults.expected import finals, labels_sent, read_topic
+from stream.settings import Settings
+from tests.faults.conftest import Site, eventually, gauge
+from tests.faults.expected import assert_same, finals, labels_due, labels_sent, read_topic
 from tests.faults.load import Message, as_it_is, happenings, playing
+from tests.faults.poison import BLOB_BYTES, POISONS
 from tests.synthetic import World, log, topic_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 SECONDS, SLATES_PER_SECOND = 20, 80
-BLOB_BYTES = 900_000
 READ_S = 10.0
 """For the worker to read what was sent, before time leaps."""
-
-
-def _with(**fields: object) -> Callable[[bytes, random.Random], bytes]:
-    return lambda value, _: json.dumps({**json.loads(value), **fields}).encode()
-
-
-def _fuzzed(value: bytes, rng: random.Random) -> bytes:
-    """Bytes that are no JSON any more, whatever they hit."""
-    spoilt = bytearray(value)
-    for place in rng.sample(range(1, len(spoilt)), 8):
-        spoilt[place] = rng.randrange(256)
-    return b"\xff" + bytes(spoilt)
-
-
-def _without(name: str) -> Callable[[bytes, random.Random], bytes]:
-    def cut(value: bytes, _: random.Random) -> bytes:
-        record = json.loads(value)
-        del record[name]
-        return json.dumps(record).encode()
-
-    return cut
-
-
-POISONS: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    "fuzzed": _fuzzed,
-    "nothing": lambda *_: b"",
-    "null": lambda *_: b"null",
-    "a list": lambda *_: b"[]",
-    "a string": lambda *_: b'"click"',
-    "a number": lambda *_: b"1e309",
-    "cut in half": lambda value, _: value[: len(value) // 2],
-    "half a character": lambda *_: b'{"user_id":"\xc3',
-    "latin-1": lambda *_: '{"user_id":"é"}'.encode("latin-1"),
-    "NaN": lambda value, _: value.replace(b'"ts":', b'"ts":NaN,"was":'),
-    "infinite": lambda value, _: value.replace(b'"ts":', b'"ts":-Infinity,"was":'),
-    "a huge id": _with(user_id="u" * 5_000),
-    "an id of nothing": _with(user_id=""),
-    "an id that is a number": _with(user_id=7),
-    "no user": _without("user_id"),
-    "no time": _without("ts"),
-    "time as text": _with(ts="yesterday"),
-    "time before all": _with(ts=-1),
-    "deep": lambda *_: b'{"a":' * 50_000,
-    "a blob": lambda *_: b"\x00" * BLOB_BYTES,
-}
 
 
 def test_one_message_in_a_hundred_is_poison(site: Site, planted: World) -> None:
@@ -91,31 +52,85 @@ def test_one_message_in_a_hundred_is_poison(site: Site, planted: World) -> None:
         while len(load.sent) < 2_500:
             assert worker.is_alive(), worker.tail()
             load.wait(0.5)
-    assert len(poisoned) == len(POISONS), "every kind was sent"
+    assert poisoned.keys() == POISONS.keys(), "every kind was sent"
     site.settle(worker)
-    letters = [
+    letters = refusals(site)
+    assert len(letters) == sum(poisoned.values())
+    assert len({letter.place for letter in letters}) == len(letters), "one dead letter each"
+    assert all(letter.size <= MAX_BYTES for letter in letters)
+    assert sum(letter.size == BLOB_BYTES for letter in letters) == poisoned["a blob"]
+    assert gauge(worker, "freshrank_dead_letters_total") == len(letters)
+    assert_tool_works(site, worker_reads=letters)
+
+
+def refusals(site: Site) -> list[Refusal]:
+    """What the dead letters say; none of them is anything else."""
+    found = [
         refusal(message.value or b"", dict(message.headers))
         for message in read_topic(site.settings, DEAD_LETTERS.name)
     ]
-    assert None not in letters
-    places = Counter(letter.place for letter in letters if letter)
-    assert len(places) == sum(poisoned.values())
-    assert set(places.values()) == {1}, "one dead letter each"
-    assert all(letter.size <= MAX_BYTES for letter in letters if letter)
+    assert None not in found
+    return [one for one in found if one is not None]
 
 
-def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World) -> None:
-    """Some devices are fast, some slow. Nobody's clock hurts the others, and no exposure or click is lost.
+def assert_tool_works(site: Site, worker_reads: Sequence[Refusal]) -> None:
+    """`freshrank dead-letters` lists them all, shows one, and sends it again: it is refused again, once."""
+    listed = dead_letters(site.settings, "list", "--limit", "10000")
+    told = {name: int(number) for name, number in re.findall(r"^(\w+): (\d+)$", listed, re.MULTILINE)}
+    assert told == Counter(letter.reason for letter in worker_reads)
+    assert all(letter.place in listed for letter in worker_reads)
+
+    wrong = next(letter for letter in worker_reads if letter.reason == "invalid")
+    blob = next(letter for letter in worker_reads if letter.size == BLOB_BYTES)
+    assert wrong.reason in dead_letters(site.settings, "show", wrong.place)
+    assert f"{BLOB_BYTES:,} bytes" in dead_letters(site.settings, "show", blob.place)
+
+    assert "2 sent again; 0 were cut" in dead_letters(site.settings, "replay", wrong.place, blob.place)
+    deadline = time.monotonic() + 30.0
+    while len(again := refusals(site)) < len(worker_reads) + 2:
+        assert time.monotonic() < deadline, (
+            f"expected two more letters than {len(worker_reads)}, got {len(again)}"
+        )
+        time.sleep(0.5)
+    new = {letter.place: letter for letter in again if letter not in worker_reads}
+    assert sorted(letter.reason for letter in new.values()) == sorted([wrong.reason, blob.reason])
+
+
+def dead_letters(settings: Settings, *words: str) -> str:
+    """What `freshrank dead-letters` prints."""
+    ran = CliRunner().invoke(main, ["dead-letters", *words], env={**to_env(settings), "COLUMNS": "200"})
+    assert ran.exit_code == 0, ran.output
+    return ran.output
+
+
+Clock = Callable[[UserEvent], int]
+"""By how many ms the clock is wrong with which an event is stamped."""
+
+
+def wrong_by_user(event: UserEvent) -> int:
+    """A third of the devices are slow, a third are right, and a third are fast."""
+    return random.Random(event.user_id).choice([-1, 0, 1]) * 590_000
+
+
+def wrong_by_event(event: UserEvent) -> int:
+    """A third of the users have clocks that are right; of the others every event comes by another one."""
+    if wrong_by_user(event) == 0:
+        return 0
+    return random.Random(event.event_id).randint(-590_000, 590_000)
+
+
+@pytest.mark.parametrize("wrong", [wrong_by_user, wrong_by_event])
+def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World, wrong: Clock) -> None:
+    """Nobody's clock hurts the others, every exposure gets its label, and no click is lost unseen.
 
     An hour passes within seconds here: the time of logging, which is right, travels in a header.
     """
-    skew = {user: random.Random(user).choice([-1, 0, 1]) * 590_000 for user in planted.likes}
-    events = log(planted, n_slates=1_500, slate_size=5, seed=5)
     site.settings = replace(site.settings, window_s=600.0, lateness_s=10.0)
+    events = log(planted, n_slates=1_500, slate_size=5, seed=5)
+    stamped = [msgspec.structs.replace(event, ts=event.ts + wrong(event)) for event in events]
     worker = site.start_worker()
     with open_producer(site.settings) as producer:
-        for event in events:
-            told = msgspec.structs.replace(event, ts=event.ts + skew[event.user_id])
+        for event, told in zip(events, stamped, strict=True):
             headers = [(LOGGED_AT, b"%d" % event.ts)]
             producer.send(site.topic(topic_of(event)), encode(told), event.user_id.encode(), headers)
         producer.flush(timeout=60)
@@ -132,26 +147,67 @@ def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World) -> No
         for item in event.items
     }
     eventually(lambda: finals(labels_sent(site.settings).values()).keys() >= shown, worker, "final labels")
-    labels = labels_sent(site.settings).values()
-    assert finals(labels) == Counter(dict.fromkeys(shown, 1))
-    clicked = {(label.request_id, it.item_id) for label in labels for it in label.outcomes if it.clicked}
-    assert clicked == {(event.request_id, event.item_id) for event in events if isinstance(event, Click)}
+    sent = labels_sent(site.settings)
+    assert finals(sent.values()) == Counter(dict.fromkeys(shown, 1))
+    early, joined = apart(stamped, int(site.settings.window_s * 1000))
+    clicked = {
+        (label.request_id, it.item_id) for label in sent.values() for it in label.outcomes if it.clicked
+    }
+    assert clicked == {(event.request_id, event.item_id) for event in joined if isinstance(event, Click)}
+    eventually(
+        lambda: gauge(worker, "freshrank_orphans") == len(early), worker, "a count of what was too early"
+    )
+    right = {event.user_id for event in events if wrong_by_user(event) == 0}
+    due = labels_due(site.settings, site.settings.join)
+    assert_same(*({key: it for key, it in labels.items() if it.user_id in right} for labels in (sent, due)))
+
+
+Engaged = Click | Dwell | Feedback
+
+
+def apart(events: Sequence[UserEvent], window_ms: int) -> tuple[list[Engaged], list[Engaged]]:
+    """What was done, by its stamp, a window or more before its slate was shown, and all else: the label's."""
+    shown = {event.request_id: event.ts for event in events if isinstance(event, Impression)}
+    early: list[Engaged] = []
+    joined: list[Engaged] = []
+    for event in events:
+        if isinstance(event, Engaged) and event.request_id is not None:
+            (early if event.ts <= shown[event.request_id] - window_ms else joined).append(event)
+    return early, joined
+
+
+class Disorder:
+    """Sends each message three times, each at another moment within so many ms after the event."""
+
+    def __init__(self, most_ms: int) -> None:
+        self._rng = random.Random(1)
+        self._most_ms = most_ms
+        self._held: list[tuple[int, int, Message]] = []
+        self._number = count()
+
+    def spoil(self, event: UserEvent) -> list[Message]:
+        """What is due by now; an event is held until another one comes."""
+        for message in 3 * as_it_is(event):
+            at = event.ts + self._rng.randrange(self._most_ms)
+            heappush(self._held, (at, next(self._number), message))
+        return self.before(event.ts)
+
+    def before(self, ts: float) -> list[Message]:
+        """What is due before a moment, in order of these."""
+        due = []
+        while self._held and self._held[0][0] < ts:
+            due.append(heappop(self._held)[2])
+        return due
 
 
 def test_everything_comes_three_times_and_out_of_order(site: Site, planted: World) -> None:
-    rng, held = random.Random(1), list[Message]()
-
-    def shuffled(event: UserEvent) -> Sequence[Message]:
-        """Each message three times, each time among the fifty that are waiting: within the lateness."""
-        held.extend(3 * as_it_is(event))
-        rng.shuffle(held)
-        sent, held[:] = held[: max(0, len(held) - 50)], held[-50:]
-        return sent
-
+    """By nearly as much as the lateness."""
+    site.settings = replace(site.settings, window_s=5.0, lateness_s=4.0)
+    disorder = Disorder(most_ms=3_000)
     worker = site.start_worker()
     events = happenings(planted, SECONDS, SLATES_PER_SECOND)
-    with playing(site.settings, site.settings.prefix, events, shuffled) as load:
+    with playing(site.settings, site.settings.prefix, events, disorder.spoil) as load:
         load.wait(SECONDS)
-        load.add(held)
+        load.add(disorder.before(float("inf")))
     due = site.settle(worker)
     assert len({label.request_id for label in due.values()}) > SECONDS * SLATES_PER_SECOND / 2

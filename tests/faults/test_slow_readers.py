@@ -1,18 +1,21 @@
-"""A learner that stands still: its lag grows and is seen; the worker's pace and memory do not change."""
+"""A learner or a scorer that is too slow: its lag grows and is seen; the worker's pace and memory stay."""
 
 import os
-import re
 import signal
-import sys
+import uuid
 from dataclasses import replace
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import LEARNER_IS_READY, Past
-from tests.faults.conftest import PATIENCE_S, Site, eventually
-from tests.faults.load import happenings, playing
-from tests.processes import Process, Worker
+from schemas.codec import encode
+from schemas.recommendation import RecommendationRequest
+from schemas.topics import REQUESTS
+from stream.replay import open_producer
+from tests.e2e.conftest import Past
+from tests.faults.conftest import Site, eventually, gauge
+from tests.faults.load import Load, happenings, playing
+from tests.processes import Worker
 from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -24,37 +27,69 @@ KEPT = 0.8
 GROWTH_BYTES = 40_000_000
 """Of the worker's memory while a thousand labels wait: caches fill up; labels would not be seen in it."""
 
+REQUESTS_SENT = 40_000
+QUEUE_BYTES = 120_000_000
+"""Of the worker's memory while forty thousand requests wait, of which Faust holds 16,384 at most."""
 
-def gauge(worker: Worker, name: str) -> float:
-    """The sum of a metric over its labels."""
-    page = worker.get("/metrics")[1].decode()
-    return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? ([\d.e+]+)$", page, re.MULTILINE))
+
+def pace(load: Load, worker: Worker, seconds: float) -> tuple[float, float]:
+    """How many labels the worker makes meanwhile, and for each event that is sent."""
+    labels, sent = gauge(worker, "freshrank_labels_total"), len(load.sent)
+    load.wait(seconds)
+    made = gauge(worker, "freshrank_labels_total") - labels
+    return made, made / (len(load.sent) - sent)
+
+
+def memory(worker: Worker) -> int:
+    return int(psutil.Process(worker.pid).memory_info().rss)
 
 
 def test_a_learner_that_stands_still(site: Site, planted: World, past: Past) -> None:
     site.settings = replace(site.settings, roles=("label", "score"), base=str(past.base))
-    worker = site.start_worker()
-    environment = {**site.settings.to_env(), "FRESHRANK_CATALOGUE_S": "2"}
-    learner = Process([sys.executable, "-m", "learner"], environment, site.home / "learner.log")
-    site.adopt(learner)
-    learner.until(lambda: LEARNER_IS_READY in learner.tail(), PATIENCE_S, "its catalogue")
-
-    def pace(seconds: float) -> tuple[float, float]:
-        """How many labels the worker makes meanwhile, and for each event that is sent."""
-        labels, sent = gauge(worker, "freshrank_labels_total"), len(load.sent)
-        load.wait(seconds)
-        made = gauge(worker, "freshrank_labels_total") - labels
-        return made, made / (len(load.sent) - sent)
-
+    worker, learner = site.start_worker(), site.start_learner(past.base)
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 40)) as load:
         load.wait(10.0)
-        _, usual = pace(STALL_S / 2)
+        _, usual = pace(load, worker, STALL_S / 2)
         os.kill(learner.pid, signal.SIGSTOP)
-        memory = psutil.Process(worker.pid).memory_info().rss
-        made, stalled = pace(STALL_S)
+        before = memory(worker)
+        made, stalled = pace(load, worker, STALL_S)
         assert stalled > KEPT * usual
         assert gauge(worker, "freshrank_unlearned_labels") > 0.5 * made
-        assert psutil.Process(worker.pid).memory_info().rss - memory < GROWTH_BYTES
+        assert memory(worker) - before < GROWTH_BYTES
         os.kill(learner.pid, signal.SIGCONT)
         eventually(lambda: gauge(worker, "freshrank_unlearned_labels") < 0.2 * made, worker, "the rest")
     site.settle(worker)
+
+
+def test_a_scorer_that_is_asked_for_more_than_it_can_answer(site: Site, planted: World, past: Past) -> None:
+    site.settings = replace(site.settings, roles=("label", "score"), base=str(past.base))
+    worker, _ = site.start_worker(), site.start_learner(past.base)
+    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 40)) as load:
+        load.wait(10.0)
+        _, usual = pace(load, worker, STALL_S / 2)
+        before = memory(worker)
+        ask(site, planted)
+        made, flooded = pace(load, worker, 5.0)
+        waiting = gauge(worker, "freshrank_lag", topic=REQUESTS.name)
+        assert waiting > 1_000, f"expected requests to pile up, got {waiting}"
+        assert memory(worker) - before < QUEUE_BYTES
+        assert flooded > KEPT * usual
+        assert made > 0
+        eventually(lambda: gauge(worker, "freshrank_lag", topic=REQUESTS.name) == 0, worker, "every answer")
+        assert memory(worker) - before < QUEUE_BYTES
+    answered = gauge(worker, "freshrank_recommendations_total", kind="request")
+    assert answered == REQUESTS_SENT
+    site.settle(worker)
+
+
+def ask(site: Site, planted: World) -> None:
+    """Ask for far more recommendations, at once, than are answered in a second, of a choice of many items."""
+    users, candidates = list(planted.likes), [item.item_id for item in planted.items]
+    with open_producer(site.settings) as producer:
+        for number in range(REQUESTS_SENT):
+            user = users[number % len(users)]
+            request = RecommendationRequest(
+                request_id=uuid.uuid4().hex, user_id=user, ts=1_700_000_000_000, candidates=candidates
+            )
+            producer.send(site.topic(REQUESTS.name), encode(request), user.encode())
+        producer.flush(timeout=60)

@@ -259,7 +259,7 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
     assert len(set(names)) == len(names)
     assert {
         *("WorkerDown", "LearnerDown", "NoCheckpoint", "CheckpointRefused", "LagGrows", "LearnerFallsBehind"),
-        *("FreshnessSlow", "DeadLetters", "WrongKeys"),
+        *("ScorerFallsBehind", "FreshnessSlow", "DeadLetters", "WrongKeys"),
     } <= set(names)
     for rule in ALERTS:
         assert "expr" in rule

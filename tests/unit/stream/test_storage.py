@@ -99,6 +99,52 @@ def test_a_write_waits_for_a_database_that_comes_back():
     assert pauses == [0.5, 1.0, 2.0]
 
 
+def test_a_file_that_was_removed_is_made_anew(tmp_path):
+    """SQLite itself goes on writing to a file that nobody can find any more."""
+    store = Store(f"sqlite:///{tmp_path / 'registry.db'}")
+    projection = Projection(store, asyncio.sleep)
+    letters = [Refusal("clicks", 0, number, "not_json", "", 1) for number in range(2)]
+
+    async def write(letter: Refusal) -> None:
+        await projection.write(lambda store: store.put_refusal(letter))
+
+    asyncio.run(write(letters[0]))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    asyncio.run(write(letters[1]))
+    store.close()
+    another = Store(store.url)
+    assert another.refusals() == letters[1:]
+    another.close()
+
+
+def test_a_file_that_is_away_for_a_while_is_waited_for(tmp_path):
+    path, aside = tmp_path / "registry.db", tmp_path / "aside"
+    store = Store(f"sqlite:///{path}")
+    letters = [Refusal("clicks", 0, number, "not_json", "", 1) for number in range(2)]
+    pauses: list[float] = []
+
+    async def come_back(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            path.rmdir()
+            aside.rename(path)
+
+    projection = Projection(store, come_back)
+
+    async def write(letter: Refusal) -> None:
+        await projection.write(lambda store: store.put_refusal(letter))
+
+    asyncio.run(write(letters[0]))
+    store.close()  # so that all is in the one file
+    path.rename(aside)
+    path.mkdir()
+    asyncio.run(write(letters[1]))
+    assert len(pauses) == 2
+    assert store.refusals() == letters
+    store.close()
+
+
 def test_a_bug_is_not_retried():
     def put(_: Store) -> None:
         raise KeyError("bug")
