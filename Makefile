@@ -20,7 +20,7 @@ demo: setup  ## the whole loop on real data, here
 test: lint  ## everything: unit, integration and end to end, on the embedded broker and on Apache Kafka
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-bench-learner: setup  ## rate, allocation, peft, checkpoints, memory, drift, closed loop → table, build/bench-learner.json, a picture
+bench-learner: setup  ## the learner's speed, size, drift, bad data; BENCH='--only quality --logs …' → table, build/bench-learner.json
 	OMP_NUM_THREADS=2 $(BIN)/python -m tests.bench.learner $(BENCH)
 
 bench-crash: setup  ## a learner killed 20 times over 300,000 labels on Apache Kafka, beside one left alone

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import count
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from learner.online import OnlineLearner
 from learner.ranker import Ranker, RankerSettings
 from learner.update_settings import UpdateSettings
 from schemas.events import Item
-from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
+from schemas.labels import FEEDBACK_SURFACE, LabeledSlate, Outcome, Session, SessionItem
 
 SHAPE = RankerSettings(width=128, layers=2, length=50)
 FADING = replace(SHAPE, layers=0)
@@ -26,6 +27,9 @@ TINY = RankerSettings(width=16, length=50, text_width=16, hidden=16, items=8_192
 
 N_ITEMS, N_USERS = 5_000, 3_000
 BATCH = 256
+
+RANKING = replace(FADING, ranking=True, items=N_ITEMS + 100, users=N_USERS)
+"""Where a log names no slates: the table of users is full from the start on, that of items soon."""
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -78,6 +82,41 @@ def learner(
     online = OnlineLearner(base(shape), embed_of(shape), settings, 0, device)
     online.put_items(items())
     return online
+
+
+def ranking_learner(settings: UpdateSettings) -> OnlineLearner:
+    """One that chooses from the whole catalogue, and whose rows of users are all somebody's."""
+    online = learner(settings, RANKING)
+    for start in range(0, N_USERS + N_USERS // 2, BATCH):
+        online.learn([_choice(f"u{n}", f"i{n % N_ITEMS}", n) for n in range(start, start + BATCH)])
+    return online
+
+
+def choices(fresh: float, seed: int = 0) -> Iterator[LabeledSlate]:
+    """Likes without a slate, without end, some by users and of items that were never seen before."""
+    rng = np.random.default_rng(seed)
+    for number in count(1):
+        user = f"new{number}" if rng.random() < fresh else f"u{rng.integers(N_USERS)}"
+        item = f"new{number}" if rng.random() < fresh else f"i{int(N_ITEMS * rng.random() ** 2)}"
+        yield _choice(user, item, 10_000 + number)
+
+
+def _choice(user: str, item: str, ts: int) -> LabeledSlate:
+    recent = [
+        SessionItem(item_id=f"i{(ts * 7 + place) % N_ITEMS}", action="like", satisfaction=1.0, age_s=60.0)
+        for place in range(20)
+    ]
+    return LabeledSlate(
+        request_id=f"c{ts}",
+        revision=0,
+        user_id=user,
+        ts=ts,
+        observed_ts=ts + 1,
+        surface=FEEDBACK_SURFACE,
+        session=Session(recent=recent),
+        slate=[item],
+        outcomes=[Outcome(item_id=item, position=0, clicked=True, satisfaction=1.0, final=True)],
+    )
 
 
 def labels(

@@ -20,9 +20,9 @@ from schemas.errors import CheckpointRefused
 from schemas.labels import LabeledSlate, Outcome
 from schemas.trace import Trace
 from tests.drafts import manifest_of
+from tests.loop_world import World
 from tests.tastes import ITEMS, base, born, slates, turned
 from tests.tiny import embed
-from tests.unit.learner.test_loop import World
 
 BATCH = 32
 SETTINGS = UpdateSettings(consolidate_every=600, step=2e-3, replay_memory=128, replay_horizon=256)

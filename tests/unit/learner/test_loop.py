@@ -1,6 +1,5 @@
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,16 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner import checkpoint
-from learner.loop import JOURNAL_LABELS, REJECTED, Loop, run
+from learner.loop import JOURNAL_LABELS, REJECTED, run
 from learner.ports import ItemChange, Ports, Received, State
-from learner.settings import LearnerSettings
 from schemas.errors import SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session
 from schemas.trace import Trace
 from tests.fakes import (
     Crash,
-    Crashing,
     FakeClock,
     FakeEvaluations,
     FakeItems,
@@ -27,8 +24,7 @@ from tests.fakes import (
     FakeOnline,
     FakeSnapshots,
 )
-
-SETTINGS = LearnerSettings(publish_ms=500, snapshot_s=30, batch_max=2, poll_ms=1)
+from tests.loop_world import SETTINGS, World
 
 
 def received(number: int, partition: int = 0, clicked: bool = True, event: int | None = 7) -> Received:
@@ -52,43 +48,6 @@ def log_of(count: int, partitions: int = 2) -> dict[int, list[Received]]:
 
 def ids_of(log: dict[int, list[Received]]) -> list[str]:
     return sorted(one.slate.label_id for labels in log.values() for one in labels)
-
-
-class World:
-    """A loop over fakes; what survives a crash is kept between `start`s: the log, models and snapshots."""
-
-    def __init__(
-        self,
-        log: dict[int, list[Received]],
-        online: Callable[[], FakeOnline] = FakeOnline,
-        settings: LearnerSettings = SETTINGS,
-    ) -> None:
-        self.log, self.settings = log, settings
-        self.make = online
-        self.clock = FakeClock()
-        self.models, self.snapshots = FakeModels(), FakeSnapshots()
-        self.evaluations, self.items = FakeEvaluations(), FakeItems()
-        self.start()
-
-    def start(self, dies: Callable[[], bool] = lambda: False) -> None:
-        self.online, self.labels = self.make(), FakeLabels(self.log)
-
-        def port(inner: object) -> Any:
-            return Crashing(inner, dies)
-
-        ports = Ports(
-            labels=port(self.labels),
-            models=port(self.models),
-            snapshots=port(self.snapshots),
-            items=self.items,
-            evaluations=self.evaluations,
-        )
-        self.loop = Loop(self.settings, port(self.online), ports, self.clock)
-
-    def steps(self, count: int, ms: int = 0) -> None:
-        for _ in range(count):
-            self.clock.now += ms
-            self.loop.step()
 
 
 def begun(count: int, partitions: int = 2, **world: Any) -> World:
