@@ -1,8 +1,9 @@
 """A worker beside a broker, as the integration tests drive it: send, wait for what must come, kill, start."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -13,7 +14,31 @@ from schemas.recommendation import Recommendation
 from stream.settings import Settings
 from tests.processes import Worker
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+"""How long anything may take that has to come; a machine with three times the work is as slow as that."""
+
+
+class Message(NamedTuple):
+    """What is sent, and the topic, without prefix, that it is sent to."""
+
+    topic: str
+    value: bytes | None
+    key: bytes = b"u"
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def now_ms() -> int:
+    """The wall clock, ms since the epoch.
+
+    Event times of what is sent to a live worker: it moves with the clock, and what is older is late there.
+    """
+    return time.time_ns() // 1_000_000
+
+
+def slates_of(records: Iterable[Any], request_id: str) -> list[LabeledSlate]:
+    """The labels of a request, in the order of the records."""
+    slates = [decode(LabeledSlate, record.value) for record in records]
+    return [slate for slate in slates if slate.request_id == request_id]
 
 
 class Cluster:
@@ -46,8 +71,20 @@ class Cluster:
         self, topic: str, value: bytes | None, key: bytes = b"u", headers: tuple[tuple[str, bytes], ...] = ()
     ) -> tuple[str, int, int]:
         """Send a message; returns its topic, without prefix, partition and offset."""
-        place = self._producer.send(self.settings.prefix + topic, value, key, list(headers)).get(timeout=10)
-        return topic, place.partition, place.offset
+        (place,) = self.send_together([Message(topic, value, key, headers)])
+        return place
+
+    def send_together(self, messages: Iterable[Message]) -> list[tuple[str, int, int]]:
+        """Send messages at once: on a busy machine a window may pass between two that wait."""
+        sent = [
+            (
+                one.topic,
+                self._producer.send(self.settings.prefix + one.topic, one.value, one.key, [*one.headers]),
+            )
+            for one in messages
+        ]
+        places = [(topic, delivery.get(timeout=PATIENCE_S)) for topic, delivery in sent]
+        return [(topic, place.partition, place.offset) for topic, place in places]
 
     def read(
         self, topic: str, enough: Callable[[list[Any]], bool], timeout_s: float = PATIENCE_S
@@ -72,11 +109,8 @@ class Cluster:
             consumer.close()
 
     def labels(self, request_id: str, enough: Callable[[list[LabeledSlate]], bool]) -> list[LabeledSlate]:
-        def of(records: list[Any]) -> list[LabeledSlate]:
-            slates = [decode(LabeledSlate, record.value) for record in records]
-            return [slate for slate in slates if slate.request_id == request_id]
-
-        return of(self.read("labels", lambda records: enough(of(records))))
+        records = self.read("labels", lambda records: enough(slates_of(records, request_id)))
+        return slates_of(records, request_id)
 
     def answer(self, request_id: str) -> Recommendation:
         def of(records: list[Any]) -> list[Recommendation]:
@@ -84,6 +118,12 @@ class Cluster:
             return [answer for answer in answers if answer.request_id == request_id]
 
         return of(self.read("recommendations", lambda records: bool(of(records))))[0]
+
+    def wait_for_metric(self, line: str) -> None:
+        """Wait for a line, or its beginning, on the worker's page: it counts after it has sent."""
+        self.worker.until(
+            lambda: line in self.worker.get("/metrics")[1].decode(), PATIENCE_S, f"the metric {line}"
+        )
 
     def close(self) -> None:
         self._producer.close(timeout=5)

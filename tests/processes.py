@@ -26,6 +26,7 @@ class Process:
 
     def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
+        self._begins = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -62,8 +63,13 @@ class Process:
             self.kill()
             raise AssertionError(f"expected an end within {timeout_s} s of SIGTERM\n{self.tail()}") from None
 
+    def output(self) -> str:
+        """All that it wrote, less what processes before it wrote to the same file."""
+        return self.log.read_bytes()[self._begins :].decode(errors="replace")
+
     def tail(self) -> str:
-        return self.log.read_text(errors="replace")[-TAIL:]
+        """The end of the output, for who reads of a failure; no test may rest on what stands in it."""
+        return self.output()[-TAIL:]
 
     def until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         """Return what `look` finds; fails, with the output, if the process ends or takes too long."""
@@ -86,7 +92,7 @@ class Worker(Process):
         self._token = settings.web_token
         self._url = f"http://{settings.web_host}:{settings.web_port}"
 
-    def get(self, path: str, timeout_s: float = 10.0, token: str | None = None) -> tuple[int, bytes]:
+    def get(self, path: str, timeout_s: float = 30.0, token: str | None = None) -> tuple[int, bytes]:
         """Status and body of a page; status 0 where nobody answers. The token: the worker's own, or this."""
         token = self._token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}

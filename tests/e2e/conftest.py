@@ -23,7 +23,7 @@ from stream.labelled_log import read_labels
 from stream.logs import write_log
 from stream.process import free_port
 from stream.settings import Settings
-from tests.cluster import PATIENCE_S, Cluster
+from tests.cluster import PATIENCE_S, Cluster, Message
 from tests.processes import Process
 from tests.synthetic import World, log, topic_of, world
 
@@ -83,14 +83,12 @@ class Loop:
         }
         self.learner = Process([sys.executable, "-m", "learner"], environment, self._home / "learner.log")
         self._closing.callback(_end, self.learner)
-        said = self.learner.tail().count(LEARNER_IS_READY)
-        self.learner.until(
-            lambda: self.learner.tail().count(LEARNER_IS_READY) > said, PATIENCE_S, "its catalogue"
-        )
+        self.learner.until(lambda: LEARNER_IS_READY in self.learner.output(), PATIENCE_S, "its catalogue")
 
     def send(self, *events: UserEvent) -> None:
-        for event in events:
-            self.cluster.send(topic_of(event), encode(event), event.user_id.encode())
+        self.cluster.send_together(
+            Message(topic_of(event), encode(event), event.user_id.encode()) for event in events
+        )
 
 
 def _end(process: Process) -> None:
@@ -100,7 +98,7 @@ def _end(process: Process) -> None:
 
 @pytest.fixture
 def loop(embedded_broker: EmbeddedBroker, past: Past, tmp_path: Path) -> Iterator[Loop]:
-    """The loop over the past's base, with its items, and windows of a second."""
+    """The loop over the past's base, with its items, and windows of two seconds."""
     name = f"e{uuid.uuid4().hex[:10]}"
     settings = Settings(
         broker=embedded_broker.address,

@@ -53,7 +53,7 @@ def clicks(settings: Settings) -> list[Message]:
     try:
         consumer.assign(partitions_of(consumer, settings.prefix + CLICKS.name))
         consumer.seek_to_beginning()
-        return poll(consumer, 1_000)
+        return poll(consumer, 60_000)
     finally:
         consumer.close()
 

@@ -72,7 +72,7 @@ def read_all(broker: str, topic: str) -> list[Any]:
         consumer.assign(partitions)
         wanted = sum(consumer.end_offsets(partitions).values())
         messages: list[Any] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(messages) < wanted:
             assert time.monotonic() < deadline, f"{len(messages)} of {wanted} messages of {topic}"
             for batch in consumer.poll(timeout_ms=500).values():

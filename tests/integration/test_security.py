@@ -1,7 +1,6 @@
 """A broker that asks who one is: worker, learner and tools over TLS, with SCRAM or with certificates."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from stream.administration import create_topics, open_admin
 from stream.process import HOST, free_port
 from stream.settings import Settings
 from tests.certificates import Certificates, make_certificates
-from tests.cluster import Cluster
+from tests.cluster import Cluster, Message, now_ms
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
 
 USER, PASSWORD, TOKEN = "freshrank", "correct-horse", "battery-staple"
-NOW = time.time_ns() // 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +84,15 @@ def test_a_worker_labels_over_a_secured_broker(
 ) -> None:
     settings = settings_over(request.getfixturevalue(way), prefix, tmp_path)
     create_topics(settings)
-    common = {"request_id": "r", "user_id": "u", "ts": NOW}
+    common = {"request_id": "r", "user_id": "u", "ts": now_ms()}
     shown = {**common, "event_id": "i", "items": [{"item_id": "a", "position": 0}]}
     with Cluster(settings, tmp_path / "worker.log") as cluster:
-        cluster.send("impressions", json.dumps(shown).encode())
-        cluster.send("clicks", json.dumps({**common, "event_id": "c", "item_id": "a"}).encode())
+        cluster.send_together(
+            [
+                Message("impressions", json.dumps(shown).encode()),
+                Message("clicks", json.dumps({**common, "event_id": "c", "item_id": "a"}).encode()),
+            ]
+        )
         assert cluster.labels("r", bool)[0].outcomes[0].clicked
         assert cluster.worker.get("/metrics", token="")[0] == 401
         assert cluster.worker.get("/metrics")[0] == 200

@@ -1,12 +1,12 @@
 """The whole loop with real processes: a click is labelled, learned, published, served, and compared."""
 
 import sys
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner
@@ -30,12 +30,14 @@ from stream.cli import main
 from stream.live_evaluation import METRIC
 from stream.process import free_port
 from stream.settings import Settings
-from tests.cluster import PATIENCE_S, Cluster
+from tests.cluster import PATIENCE_S, Cluster, Message, now_ms
 from tests.makers import click, impression
 from tests.processes import Process, running
 from tests.worker_fakes import manifest
 
 pytestmark = pytest.mark.e2e
+
+T = TypeVar("T")
 
 TINY = RankerSettings(width=16, heads=2, hidden=8, items=64, users=1_024, attributes=64, contexts=16)
 ITEMS = [Item(item_id=name, ts=0, title=f"Item {name}", tags=["letters"]) for name in "abcd"]
@@ -77,7 +79,7 @@ def learner_environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def cluster(embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A worker with a base, and a learner beside it; every click is a click on item `a`."""
+    """A worker with a base, and a learner beside it; every click is a click on item `a`. A model serves."""
     home = tmp_path_factory.mktemp("loop")
     name = f"s{uuid.uuid4().hex[:10]}"
     settings = Settings(
@@ -96,22 +98,43 @@ def cluster(embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFa
     with running(learner), Cluster(settings, home / "worker.log") as cluster:
         for item in ITEMS:
             cluster.send("items", encode(item), item.item_id.encode())
+        answers_that_learned(cluster)
         yield cluster
 
 
-def browse(cluster: Cluster, rounds: int) -> None:
-    for number in range(rounds):
-        now = time.time_ns() // 1_000_000
-        user, request_id = f"u{number % 8}", uuid.uuid4().hex
-        cluster.send("impressions", encode(impression(request_id, now, "abc", user)), user.encode())
-        cluster.send("clicks", encode(click(request_id, now + 1, "a", user)), user.encode())
+def browse(cluster: Cluster) -> None:
+    """Each of the users sees a slate, and clicks on its first item."""
+    messages = []
+    for number in range(8):
+        now, user, request_id = now_ms(), f"u{number}", uuid.uuid4().hex
+        shown, clicked = impression(request_id, now, "abc", user), click(request_id, now + 1, "a", user)
+        messages.append(Message("impressions", encode(shown), user.encode()))
+        messages.append(Message("clicks", encode(clicked), user.encode()))
+    cluster.send_together(messages)
 
 
-def evaluations(cluster: Cluster, name: str, count: int) -> list[Evaluation]:
-    def of(records: list[Any]) -> list[Evaluation]:
-        return [one for one in (decode(Evaluation, record.value) for record in records) if one.name == name]
+def read_while_browsing(
+    cluster: Cluster, topic: str, wanted: Callable[[list[Any]], list[T]], count: int
+) -> list[T]:
+    """What is wanted of a topic's records, once there is so much of it; meanwhile users browse on.
 
-    return of(cluster.read("evaluations", lambda records: len(of(records)) >= count))
+    No single click is sure to show: an answer may be refreshed by a version after the one that learned it,
+    which has none of its times; and a slate that is scored only after its label is not compared.
+    """
+
+    def enough(records: list[Any]) -> bool:
+        browse(cluster)
+        return len(wanted(records)) >= count
+
+    return wanted(cluster.read(topic, enough))
+
+
+def evaluations(records: list[Any], name: str) -> list[Evaluation]:
+    return [one for one in (decode(Evaluation, record.value) for record in records) if one.name == name]
+
+
+def answers_that_learned(cluster: Cluster) -> list[Any]:
+    return read_while_browsing(cluster, "recommendations", by_a_model_that_learned, count=1)
 
 
 def trace_of(record: Any) -> Trace:
@@ -119,14 +142,13 @@ def trace_of(record: Any) -> Trace:
 
 
 def by_a_model_that_learned(records: list[Any]) -> list[Any]:
-    """Leaves out answers without a model (`degraded`), and by a first checkpoint that had no click in it."""
+    """Leaves out answers without a model (`degraded`), and those by a checkpoint that had no click in it."""
     served = [record for record in records if decode(Recommendation, record.value).degraded is None]
     return [record for record in served if trace_of(record).learned is not None]
 
 
 def test_a_click_comes_back_as_a_recommendation_of_a_model_that_learned_it(cluster: Cluster) -> None:
-    browse(cluster, rounds=24)
-    (first, *_) = by_a_model_that_learned(cluster.read("recommendations", by_a_model_that_learned))
+    (first, *_) = answers_that_learned(cluster)
     answer = decode(Recommendation, first.value)
     assert answer.request_id == f"refresh:{answer.model_version}:{answer.user_id}"
     assert first.key.decode() == answer.user_id
@@ -143,14 +165,13 @@ def test_the_answer_over_http_names_the_serving_version(cluster: Cluster) -> Non
     assert {item["item_id"] for item in answer["items"]} == set("abcd")
     assert "degraded" not in answer
     assert answer["model_version"]
-    metrics = cluster.worker.get("/metrics")[1].decode()
-    assert 'freshrank_checkpoints_total{outcome="served"}' in metrics
-    assert 'freshrank_freshness_seconds_count{stage="total"}' in metrics
+    cluster.wait_for_metric('freshrank_checkpoints_total{outcome="served"}')
+    cluster.wait_for_metric('freshrank_freshness_seconds_count{stage="total"}')
 
 
 def test_live_evaluation_compares_both_arms_on_the_same_window(cluster: Cluster) -> None:
-    browse(cluster, rounds=24)
-    found = evaluations(cluster, METRIC, count=2)[:2]
+    wanted = partial(evaluations, name=METRIC)
+    found = read_while_browsing(cluster, "evaluations", wanted, count=2)[:2]
     assert {one.slice["arm"] for one in found} == {"online", "frozen"}
     assert len({(one.count, one.window_start, one.window_end) for one in found}) == 1
     assert all(0 <= one.value <= 1 for one in found)
@@ -161,7 +182,8 @@ def test_a_broken_checkpoint_is_refused_with_a_reason_and_the_serving_version_st
     headers = (("kind", b"chunk"),)
     cluster.send("models", b"not weights", b"default/0000000000000000/0", headers)
     cluster.send("models", encode(broken), b"default/0000000000000000/manifest", (("kind", b"manifest"),))
-    (refused, *_) = evaluations(cluster, REFUSED, count=1)
+    records = cluster.read("evaluations", lambda records: bool(evaluations(records, REFUSED)))
+    (refused,) = evaluations(records, REFUSED)
     assert refused.model_version == broken.version
     assert "expected sha256" in refused.slice["reason"]
     assert cluster.worker.get_json("/recommendations/nobody")["model_version"] != broken.version
