@@ -1,4 +1,4 @@
-"""What tests share: brokers, topic prefixes, the real data sets."""
+"""What tests share: brokers, topic prefixes, the real data sets, how long properties are searched."""
 
 import os
 import uuid
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.kafka.server import KafkaServer, resolve, version
 from schemas.errors import BrokerError
@@ -14,6 +15,14 @@ from stream.broker import EmbeddedBroker
 ROOT = Path(__file__).resolve().parent.parent
 BROKERS = pytest.StashKey[dict[str, str]]()
 """Broker → what became of it in this run; shown at the end."""
+
+# A run says the same of the same code on every machine: no example depends on chance or on the clock.
+# `pytest --hypothesis-profile=wide --hypothesis-seed=N` searches further.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("wide", settings.get_profile("steady"), derandomize=False, max_examples=1_000)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from schemas.codec import decode
-from schemas.events import UserEvent
+from schemas.events import Search, UserEvent
 from schemas.labels import LabeledSlate, Session
 from stream.administration import create_topics
 from stream.broker import EmbeddedBroker
@@ -60,13 +60,14 @@ def test_a_log_replayed_as_fast_as_it_goes_gives_the_labels_of_the_offline_fold(
     broker: str, tmp_path: Path
 ) -> None:
     events = list(messages(Traffic(10_000, rate=10.0, start_ts=LONG_AGO, users=100)))
-    settings = fresh_settings(broker, tmp_path)
+    settings = fresh_settings(broker, tmp_path, lateness_s=60.0)
     process = worker(settings, tmp_path / "worker.log", None)
     try:
         process.start()
         process.wait_until(partial(is_ready, settings), "the worker", PATIENCE_S)
         with open_producer(settings) as producer:
-            replay([record(message) for message in events], producer, prefix=settings.prefix)
+            records = [record(message) for message in events]
+            replay([*records, *much_later(records)], producer, prefix=settings.prefix)
         expected = {label.label_id: label for label in offline(events)}
         online = labels(settings, process, expected.keys())
     finally:
@@ -75,7 +76,18 @@ def test_a_log_replayed_as_fast_as_it_goes_gives_the_labels_of_the_offline_fold(
     assert all(told(label) == told(expected[label_id]) for label_id, label in online.items())
 
 
-def fresh_settings(broker: str, directory: Path) -> Settings:
+def much_later(records: Sequence[UserEvent]) -> list[UserEvent]:
+    """A search of every user, so long after that all slates are over.
+
+    Where nothing comes, the worker's time moves with the clock: with a small lateness, a replay that is held
+    up for a second would be late from then on.
+    """
+    ts = records[-1].ts + 600_000
+    users = sorted({event.user_id for event in records})
+    return [Search(event_id=f"last-{user}", user_id=user, ts=ts, query="done") for user in users]
+
+
+def fresh_settings(broker: str, directory: Path, lateness_s: float = 1.0) -> Settings:
     """Settings of a worker with topics of its own, made on the broker."""
     name = f"a{uuid.uuid4().hex[:10]}"
     settings = Settings(
@@ -86,7 +98,7 @@ def fresh_settings(broker: str, directory: Path) -> Settings:
         web_port=free_port(),
         partitions=2,
         window_s=4.0,
-        lateness_s=1.0,
+        lateness_s=lateness_s,
         roles=("label",),
     )
     create_topics(settings)

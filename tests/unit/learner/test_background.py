@@ -4,7 +4,7 @@ import pytest
 
 from learner.background import Background
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def fail() -> None:

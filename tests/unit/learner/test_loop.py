@@ -247,7 +247,7 @@ def test_a_new_base_that_cannot_be_kept_is_not_published() -> None:
     assert [manifest.base for manifest, _ in world.models.published] == ["base", "base"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, 12), st.lists(st.integers(0, 40), max_size=4), st.sampled_from([0, 300, 20_000, 40_000])
 )

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import events
@@ -43,7 +43,7 @@ def literal(fields: dict[str, object], name: str, token: str) -> bytes:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_decoding_gives_back_what_was_encoded(record: type[Record], data: st.DataObject) -> None:
     value = data.draw(records(record))
     assert decode(record, encode(value)) == value
@@ -250,7 +250,7 @@ def test_the_detail_says_place_expectation_and_what_came() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_bytes_raise_anything_else(raw: bytes) -> None:
     with pytest.raises(InvalidRecord):
         decode(events.Impression, raw)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas.json
@@ -81,7 +81,7 @@ def test_the_committed_files_are_current() -> None:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 def test_what_the_codec_writes_is_valid(record: type[Record], data: st.DataObject) -> None:
     schema = committed(record)
     assert valid(json.loads(encode(data.draw(records(record)))), schema, schema)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.codec import decode, encode
@@ -114,7 +114,6 @@ def reference(events: list[UserEvent], settings: JoinSettings = JOIN) -> dict[st
 seeds = st.integers(0, 2**32)
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 60))
 def test_neither_arrival_nor_batches_show_in_the_labels(seed, slates):
     events, rng = rough_log(slates, seed), random.Random(seed)
@@ -124,7 +123,6 @@ def test_neither_arrival_nor_batches_show_in_the_labels(seed, slates):
     assert facts(labels) == reference(events, join)
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 80), st.integers(1, 6))
 @example(1035, 60, 4)  # a click before its impression, settled while its label could be asked for again
 def test_a_crash_does_not_show_in_the_labels(seed, slates, stops):
@@ -158,7 +156,6 @@ def again(read: list[Message], done: set[tuple[str, int]]) -> list[Message]:
     return [message for message in read if message.offset >= first.get(message.topic, len(read))]
 
 
-@settings(deadline=None)
 @given(seeds)
 def test_every_exposure_ends_in_one_final_revision_that_agrees_with_the_log(seed):
     events = log(WORLD, 30, 4, seed, BUSY)
