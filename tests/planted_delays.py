@@ -6,7 +6,7 @@ slate comes about `between_ms` after the last. The learner is an online logistic
 items' planted features, with the ledger of the product's learner in front: small enough to run every arm.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from learner.evaluation import auc, log_loss
 from learner.ledger import Ledger
-from schemas.events import Click, Impression, ShownItem, UserEvent
+from schemas.events import Click, Impression, ShownItem
 from schemas.labels import LabeledSlate, Outcome, Session
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings, Rules
@@ -84,7 +84,7 @@ def waited(seen: list[Visit], wait_ms: int) -> Iterator[tuple[int, LabeledSlate]
             Outcome(item_id=item.item_id, position=item.position, clicked=bool(clicked), final=True)
             for item, clicked in zip(shown.items, visit.clicked, strict=True)
         ]
-        yield shown.ts + wait_ms, _label(shown, shown.ts + wait_ms, outcomes)
+        yield shown.ts + wait_ms, label_of(shown, shown.ts + wait_ms, outcomes)
 
 
 def labelled(seen: list[Visit], refinements: Iterable[str]) -> Iterator[tuple[int, LabeledSlate]]:
@@ -92,7 +92,7 @@ def labelled(seen: list[Visit], refinements: Iterable[str]) -> Iterator[tuple[in
     rules = Rules(refinements=frozenset(refinements))
     settings = JoinSettings(window_ms=WINDOW_MS, lateness_ms=1_000, rules=rules)
     fold: PartitionFold[None] = PartitionFold(settings, {}, lambda _: None)
-    for event in _events(seen):
+    for event in events_of(seen):
         topic = "clicks" if isinstance(event, Click) else "impressions"
         for label in (*fold.fold(event, topic, None, 0), *fold.advance(0)):
             yield event.ts, label
@@ -108,12 +108,28 @@ class Result:
     label_age_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """How a way to learn departs from plain log loss.
+
+    weight: (target, the model's own chance of a click) → what the sample's weight is multiplied by.
+    calibrated: what the model says of items → the chances that are served.
+    """
+
+    weight: Callable[[float, float], float] = lambda target, chance: 1.0
+    calibrated: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda chances: chances
+
+
+PLAIN = Loss()
+
+
 def learn(
     seen: list[Visit],
     labels: Iterable[tuple[int, LabeledSlate]],
     warm_ms: int,
     publish_ms: int = 1_000,
     rate: float = 0.02,
+    loss: Loss = PLAIN,
 ) -> Result:
     """Score every slate with what was learned before it, then go on learning.
 
@@ -123,9 +139,10 @@ def learn(
         warm_ms: what is not scored at the beginning.
         publish_ms: from one version that is served to the next.
         rate: the step of the logistic regression; constant, since tastes drift.
+        loss: what becomes of a sample's weight, and of a score; by default nothing.
     """
     features = {visit.impression.request_id: visit.features for visit in seen}
-    model, ledger = _Logistic(seen[0].features.shape[1], rate), Ledger(capacity=100_000)
+    model, ledger = _Logistic(seen[0].features.shape[1], rate, loss), Ledger(capacity=100_000)
     stream, scores, targets, ages = iter(labels), [], [], []
     coming, published = next(stream, None), 0
     for visit in seen:
@@ -146,17 +163,6 @@ def learn(
     return Result(auc(found, truth), log_loss(found, truth), float(np.mean(ages)) / 1_000)
 
 
-def arms(seen: list[Visit]) -> Mapping[str, Iterator[tuple[int, LabeledSlate]]]:
-    """The label streams that are compared, by name."""
-    return {
-        "oracle": waited(seen, 0),
-        "wait": waited(seen, WINDOW_MS),
-        "product, no quick negatives": labelled(seen, ()),
-        "product, quick negatives": labelled(seen, ("quick",)),
-        "product, quick and weighed": labelled(seen, ("quick", "delays")),
-    }
-
-
 def closed(result: Result, wait: Result, oracle: Result) -> float:
     """Return the share of the AUC gap between waiting and the oracle that an arm closes."""
     return (result.auc - wait.auc) / (oracle.auc - wait.auc)
@@ -165,19 +171,21 @@ def closed(result: Result, wait: Result, oracle: Result) -> float:
 class _Logistic:
     """Learns with its weights, scores with those published last."""
 
-    def __init__(self, features: int, rate: float) -> None:
+    def __init__(self, features: int, rate: float, loss: Loss) -> None:
         self._weights = np.zeros(features + 1)
         self._served = self._weights
         self._rate = rate
+        self._loss = loss
 
     def publish(self) -> None:
         self._served = self._weights.copy()
 
     def score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _chances(features, self._served)
+        return self._loss.calibrated(_chances(features, self._served))
 
     def learn(self, features: NDArray[np.float64], target: float, weight: float) -> None:
-        error = self._rate * weight * (target - float(_chances(features, self._weights)))
+        chance = float(_chances(features, self._weights))
+        error = self._rate * weight * self._loss.weight(target, chance) * (target - chance)
         self._weights[:-1] += error * features
         self._weights[-1] += error
 
@@ -204,8 +212,9 @@ def _visit(laws: Delayed, rng: np.random.Generator, ts: int, user: int, number: 
     return Visit(impression, features, np.where(rng.random(size) < likely, delays, np.inf))
 
 
-def _events(seen: list[Visit]) -> list[UserEvent]:
-    events: list[UserEvent] = []
+def events_of(seen: list[Visit]) -> list[Impression | Click]:
+    """What users see and do, in event-time order."""
+    events: list[Impression | Click] = []
     for visit in seen:
         shown = visit.impression
         events.append(shown)
@@ -217,10 +226,11 @@ def _events(seen: list[Visit]) -> list[UserEvent]:
     return sorted(events, key=lambda event: event.ts)
 
 
-def _label(shown: Impression, ts: int, outcomes: list[Outcome]) -> LabeledSlate:
+def label_of(shown: Impression, ts: int, outcomes: list[Outcome], revision: int = 0) -> LabeledSlate:
+    """A label of a slate that is told at a time."""
     return LabeledSlate(
         request_id=shown.request_id,
-        revision=0,
+        revision=revision,
         user_id=shown.user_id,
         ts=shown.ts,
         observed_ts=ts,

@@ -6,17 +6,32 @@ python -m tests.bench.delays [--hours 3] [--seeds 5] [--out build]      3.5 minu
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
+from schemas.labels import LabeledSlate
 from tests.bench.report import machine
-from tests.planted_delays import Delayed, Result, arms, closed, learn, visits
+from tests.fake_negatives import FNC, FNW, fake_negatives
+from tests.planted_delays import (
+    PLAIN,
+    WINDOW_MS,
+    Delayed,
+    Loss,
+    Result,
+    Visit,
+    closed,
+    labelled,
+    learn,
+    visits,
+    waited,
+)
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -29,6 +44,28 @@ PUBLISH_S = (1, 60, 600)
 HOUR_MS = 3_600_000
 WARM_MS = 2_400_000
 """By then the first epoch has been sealed for ten minutes, and delays are known."""
+
+
+class Arm(NamedTuple):
+    """A stream of labels, each with the time at which it is known, and how it is learned."""
+
+    labels: list[tuple[int, LabeledSlate]]
+    loss: Loss = PLAIN
+
+
+def arms(seen: list[Visit]) -> Mapping[str, Arm]:
+    """What is compared, by name."""
+    fake = list(fake_negatives(seen))
+    return {
+        "oracle": Arm(list(waited(seen, 0))),
+        "wait": Arm(list(waited(seen, WINDOW_MS))),
+        "product, no quick negatives": Arm(list(labelled(seen, ()))),
+        "product, quick negatives": Arm(list(labelled(seen, ("quick",)))),
+        "product, quick and weighed": Arm(list(labelled(seen, ("quick", "delays")))),
+        "fake negatives, unweighed": Arm(fake),
+        "fake negatives, FNW": Arm(fake, FNW),
+        "fake negatives, FNC": Arm(fake, FNC),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +85,12 @@ def runs(hours: float, seeds: int) -> Iterator[Run]:
     for world, laws in WORLDS.items():
         for seed in range(seeds):
             seen = visits(laws, int(hours * HOUR_MS), seed)
-            labels = {arm: list(stream) for arm, stream in arms(seen).items()}
+            compared = arms(seen)
             for publish_s in PUBLISH_S:
-                results = {arm: learn(seen, labels[arm], WARM_MS, publish_s * 1_000) for arm in labels}
+                results = {
+                    name: learn(seen, arm.labels, WARM_MS, publish_s * 1_000, loss=arm.loss)
+                    for name, arm in compared.items()
+                }
                 for arm, result in results.items():
                     share = closed(result, results["wait"], results["oracle"])
                     yield Run(
@@ -85,7 +125,7 @@ def draw(found: list[Run], path: Path) -> None:
     figure, panels = plt.subplots(1, len(WORLDS), figsize=(11, 4), sharey=True)
     groups = grouped(found)
     for panel, world in zip(panels, WORLDS, strict=True):
-        for arm in dict.fromkeys(run.arm for run in found if run.arm.startswith("product")):
+        for arm in dict.fromkeys(run.arm for run in found if run.arm not in ("oracle", "wait")):
             shares = [100 * median(run.closed for run in groups[world, s, arm]) for s in PUBLISH_S]
             panel.plot(PUBLISH_S, shares, marker="o", label=arm)
         panel.set(title=world, xscale="log", xlabel="seconds from version to version")
