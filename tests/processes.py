@@ -68,7 +68,7 @@ class Process:
         return self.log.read_bytes()[self._begins :].decode(errors="replace")
 
     def tail(self) -> str:
-        """The end of the output, for who reads of a failure; no test may rest on what stands in it."""
+        """The end of the output, for who reads of a failure; a test looks in `output`."""
         return self.output()[-TAIL:]
 
     def until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
