@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river.stats import Quantile
 
 from schemas.labels import SATISFIED
 from stream.satisfaction import MEMORY, SURFACES, Satisfaction, is_bounce, satisfaction
@@ -61,6 +62,25 @@ def test_neither_length_nor_surface_shows_in_the_ranks():
     assert {cell: np.mean(of) for cell, of in ranks.items()} == pytest.approx(
         dict.fromkeys(ranks, 0.5), abs=0.03
     )
+
+
+def test_where_river_puts_a_quantile_the_rank_is_that_quantile():
+    """On a stream whose habits do not change, cell by cell: P² of Jain and Chlamtac (1985) says the same."""
+    rng = np.random.default_rng(0)
+    cells = [
+        (duration_ms, surface) for duration_ms in (8_000, 30_000, 120_000) for surface in ("feed", "top")
+    ]
+    shares = (0.1, 0.25, 0.5, 0.75, 0.9)
+    seen, quantiles = Satisfaction(), {cell: {share: Quantile(share) for share in shares} for cell in cells}
+    for _ in range(4_000):
+        for place, (duration_ms, surface) in enumerate(cells):
+            dwell_ms = float(rng.lognormal(np.log(duration_ms / 3) - 0.5 * (place % 2), 0.5 + 0.1 * place))
+            seen.fold(dwell_ms, duration_ms, surface)
+            for quantile in quantiles[duration_ms, surface].values():
+                quantile.update(dwell_ms)
+    for cell, by_share in quantiles.items():
+        ranks = {share: seen.of(quantile.get(), *cell) for share, quantile in by_share.items()}
+        assert ranks == pytest.approx({share: share for share in shares}, abs=0.02)
 
 
 def test_a_new_surface_begins_with_what_its_length_is_known_for():
