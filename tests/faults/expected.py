@@ -8,9 +8,9 @@ import msgspec
 from learner.connections import Message, connect_consumer, partitions_of, poll
 from schemas.codec import decode
 from schemas.errors import InvalidRecord
-from schemas.events import UserEvent
+from schemas.events import Item, UserEvent
 from schemas.labels import LabeledSlate, Session
-from schemas.topics import LABELS, USER_EVENTS
+from schemas.topics import ITEMS, LABELS, USER_EVENTS
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
 from stream.join_settings import JoinSettings
@@ -69,11 +69,18 @@ def labels_due(settings: Settings, join: JoinSettings) -> dict[LabelKey, Labeled
             event = _event(topic.name, message)
             if event is not None:
                 happened[message.partition].append((event.ts, rank, event.event_id, event))
+    lengths = _lengths(settings)
     return {
         (partition, label.label_id): label
         for partition, events in happened.items()
-        for label in _fold((event for *_, event in sorted(events, key=lambda it: it[:3])), join)
+        for label in _fold((event for *_, event in sorted(events, key=lambda it: it[:3])), join, lengths)
     }
+
+
+def _lengths(settings: Settings) -> dict[str, float | None]:
+    """How long the items of the catalogue are, in ms."""
+    items = [decode(Item, message.value or b"") for message in read_topic(settings, ITEMS.name)]
+    return {item.item_id: item.duration_ms for item in items}
 
 
 def _event(topic: str, message: Message) -> UserEvent | None:
@@ -85,8 +92,10 @@ def _event(topic: str, message: Message) -> UserEvent | None:
         return None
 
 
-def _fold(events: Iterable[UserEvent], join: JoinSettings) -> list[LabeledSlate]:
-    fold: PartitionFold[None] = PartitionFold(join, {}, lambda _: None)
+def _fold(
+    events: Iterable[UserEvent], join: JoinSettings, lengths: Mapping[str, float | None]
+) -> list[LabeledSlate]:
+    fold: PartitionFold[None] = PartitionFold(join, {}, lengths.get)
     labels: list[LabeledSlate] = []
     for event in events:
         labels += fold.fold(event, topic_of(event), None, 0)

@@ -21,6 +21,9 @@ from tests.synthetic import World
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
 
 TOKEN, DATABASE_PASSWORD = "battery-staple", "horse-correct"
+LINE_BYTES = 8_192
+"""As long as nothing in the head of an HTTP request may be."""
+
 IDLE_CORES = 0.5
 """More than this, while there is nothing to do but to wait, is a busy loop."""
 
@@ -40,7 +43,11 @@ def test_a_broker_that_is_killed_and_asks_who_one_is(
         roles=("label", "score", "evaluate"),
         base=str(past.base),
     )
-    outlive(site, planted, past, end=site.server.kill, seconds=10.0)
+    worker = outlive(site, planted, past, end=site.server.kill, seconds=10.0)
+    assert worker.get("/metrics", token="")[0] == 401
+    assert worker.get("/metrics", token=f"{TOKEN}r")[0] == 401
+    assert worker.get("/healthz", token="")[0] == 200
+    assert worker.get("/recommendations/" + "u" * LINE_BYTES)[0] == 400
     refused = Worker(replace(site.settings, sasl_password=f"{PASSWORD}r"), site.home / "refused.log")
     site.adopt(refused)
     refused.until(lambda: "uthentication failed" in refused.tail(), 60.0, "being refused")
@@ -51,7 +58,7 @@ def test_a_broker_that_is_killed_and_asks_who_one_is(
         assert {name for name, text in said.items() if secret in text} == set()
 
 
-def outlive(site: Site, planted: World, past: Past, end: Callable[[], None], seconds: float) -> None:
+def outlive(site: Site, planted: World, past: Past, end: Callable[[], None], seconds: float) -> Worker:
     """Worker and learner wait for the broker without haste, and then lose and repeat nothing."""
     worker, learner = site.start_worker(), site.start_learner(past.base, FRESHRANK_SNAPSHOT_S="2")
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)) as load:
@@ -69,6 +76,7 @@ def outlive(site: Site, planted: World, past: Past, end: Callable[[], None], sec
     site.settle(worker)
     learner.until(lambda: checkpoints(learner) > before, 30.0, "a checkpoint afterwards")
     assert_learned_once(site, learner, past.base)
+    return worker
 
 
 def test_without_a_broker_processes_end_when_they_are_told_and_say_why(site: Site, past: Past) -> None:

@@ -3,18 +3,19 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from schemas.codec import decode
-from schemas.events import UserEvent
+from schemas.codec import decode, encode
+from schemas.events import Item, UserEvent
 from schemas.recommendation import Recommendation
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, ITEMS
 from stream.deadletters import refusal
+from stream.replay import open_producer
 from stream.storage import Store
 from tests.e2e.conftest import Past
 from tests.faults.conftest import Site, checkpoints, eventually, gauge
@@ -41,12 +42,16 @@ def poison_beside(event: UserEvent) -> list[Message]:
 
 
 class Loop:
-    """A worker of all roles and a learner, under load."""
+    """A worker of all roles and a learner, with a catalogue to choose from."""
 
-    def __init__(self, site: Site, base: Path, database: str) -> None:
+    def __init__(self, site: Site, base: Path, items: Sequence[Item], database: str) -> None:
         roles = ("label", "score", "evaluate")
         site.settings = replace(site.settings, roles=roles, base=str(base), database=database)
         self.site, self.base, self.database = site, base, database
+        with open_producer(site.settings) as producer:
+            for item in items:
+                producer.send(site.topic(ITEMS.name), encode(item), item.item_id.encode())
+            producer.flush(timeout=60)
         self.worker: Worker = site.start_worker()
         self.learner: Process = site.start_learner(base, FRESHRANK_SNAPSHOT_S="2")
 
@@ -110,7 +115,7 @@ class Loop:
 
 def test_sqlite_is_locked_away_and_removed(site: Site, planted: World, past: Past) -> None:
     path = site.home / "database" / "registry.db"
-    loop = Loop(site, past.base, f"sqlite:///{path}")
+    loop = Loop(site, past.base, planted.items, f"sqlite:///{path}")
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 20), poison_beside) as load:
         eventually(loop.begun, loop.worker, "a loop that works")
         with locked(path):
@@ -161,7 +166,7 @@ def server_of_rows() -> Iterator[Postgres]:
 def test_postgres_is_killed_and_comes_back(
     site: Site, planted: World, past: Past, server_of_rows: Postgres
 ) -> None:
-    loop = Loop(site, past.base, server_of_rows.url)
+    loop = Loop(site, past.base, planted.items, server_of_rows.url)
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 20), poison_beside) as load:
         eventually(loop.begun, loop.worker, "a loop that works")
         server_of_rows.kill()

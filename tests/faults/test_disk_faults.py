@@ -45,13 +45,13 @@ def test_a_full_disk_stops_the_learner_and_spoils_nothing(
     site: Site, planted: World, past: Past, small_disk: Path
 ) -> None:
     site.settings = replace(site.settings, state_dir=str(small_disk))
-    loop = Loop(site, past.base, f"sqlite:///{small_disk / 'registry.db'}")
+    loop = Loop(site, past.base, planted.items, f"sqlite:///{small_disk / 'registry.db'}")
     directory = snapshot_dir(site, past.base)
-    filler = small_disk / "filler"
+    fillers = [small_disk / name for name in ("filler", "another")]
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30), poison_beside) as load:
         eventually(loop.begun, loop.worker, "a loop that works")
         loop.learner.until(lambda: snapshots.newest(directory) is not None, PATIENCE_S, "a snapshot")
-        fill(filler)
+        fill(fillers[0])
         assert_ends_for_want_of_space(loop.learner, load)
         eventually(lambda: FAILED in loop.worker.log.read_text(), loop.worker, "a write that fails")
         assert "database or disk is full" in loop.worker.log.read_text()
@@ -60,10 +60,12 @@ def test_a_full_disk_stops_the_learner_and_spoils_nothing(
         assert loop.worker.stop() == 0, loop.worker.tail()
         assert snapshots.newest(directory) is not None, "the snapshot before is whole"
 
+        fill(fillers[1])  # what the worker's end has left
         again = site.launch_learner(past.base, {"FRESHRANK_SNAPSHOT_S": "2"})
         assert_ends_for_want_of_space(again, load)
         loop.worker = site.start_worker()  # it needs the disk for nothing but the database
-        filler.unlink()
+        for filler in fillers:
+            filler.unlink()
         loop.learner = site.start_learner(past.base, FRESHRANK_SNAPSHOT_S="2")
         assert "restored snapshot" in loop.learner.log.read_text()
         load.wait(3.0)
