@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 KEEP: Final = 3
 """Snapshots kept in a directory: the newest, and two more should it turn out to be damaged."""
 
+LISTINGS: Final = 5
+"""So often the directory is listed for a snapshot that is still there when it is read."""
+
 _NAME = re.compile(r"snapshot-(\d{12})")
 
 
@@ -67,12 +70,19 @@ def newest(directory: str) -> tuple[bytes, Snapshot] | None:
     """
     try:
         filesystem, root = _open_directory(directory)
-        for number in sorted(_numbers(filesystem, root), reverse=True):
-            found = _read(filesystem, _path(root, number))
-            if found is not None:
-                return found
+        for _ in range(LISTINGS - 1):
+            with suppress(FileNotFoundError):  # a learner at work has deleted what was listed a moment ago
+                return _newest(filesystem, root)
+        return _newest(filesystem, root)
     except OSError as error:
         raise SnapshotError(f"snapshot directory {directory}: expected it readable, got {error}") from error
+
+
+def _newest(filesystem: Any, root: str) -> tuple[bytes, Snapshot] | None:
+    for number in sorted(_numbers(filesystem, root), reverse=True):
+        found = _read(filesystem, _path(root, number))
+        if found is not None:
+            return found
     return None
 
 

@@ -2,7 +2,9 @@ import logging
 import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from learner import snapshots
 from schemas.errors import SnapshotError
@@ -37,6 +39,27 @@ def test_only_the_newest_three_are_kept_and_nothing_lies_aside(tmp_path: Path) -
     for number in range(5):
         snapshots.write(str(tmp_path), [b"x"], {"0": number})
     assert [path.name for path in files(tmp_path)] == [f"snapshot-{n:012d}" for n in (3, 4, 5)]
+
+
+class Overtaken(MemoryFileSystem):
+    """A learner adds snapshots between the listing and the reading, and the one listed last is deleted."""
+
+    protocol = "overtaken"
+    coming = [b"newer", b"newest"]
+
+    def open(self, path: str, mode: str = "rb", **options: object) -> object:
+        if mode == "rb" and self.coming:
+            for _ in range(snapshots.KEEP):
+                snapshots.write("overtaken://d", [self.coming[0]], {"0": 2})
+            self.coming.pop(0)
+        return super().open(path, mode, **options)
+
+
+def test_one_that_is_deleted_before_it_is_read_is_looked_for_again() -> None:
+    fsspec.register_implementation("overtaken", Overtaken)
+    snapshots.write("overtaken://d", [b"old"], {"0": 1})
+    found = snapshots.newest("overtaken://d")
+    assert found is not None and found[0] == b"newest"
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "header"])
