@@ -49,6 +49,13 @@ def fetch(access: Access, prefix: str, model: str, version: str, base: str) -> l
     return [found[one.version] for one in wanted]
 
 
+def newest_base(access: Access, prefix: str, model: str) -> str | None:
+    """Return the hash of the base under the newest version of a model; None where there is no version."""
+    own = (manifest for manifest in _manifests(access, prefix) if manifest.model == model)
+    newest = max(own, key=lambda manifest: manifest.created_ts, default=None)
+    return None if newest is None else newest.base
+
+
 def lineage(manifests: Mapping[str, Manifest], version: str, base: str) -> list[Manifest]:
     """Return the manifests that a version builds on, and its own, in the order to apply them over a base.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from learner.adapter import LowRankEmbedding, adapted_layers, to_lora
 from learner.knowledge import Knowledge
-from learner.ranker import Ranker
+from learner.ranker import TABLES, Ranker
 
 WEIGHTS, CONFIG, IDS = "adapter_model.safetensors", "adapter_config.json", "ids.json"
 
@@ -65,16 +65,34 @@ def lora_config(ranks: dict[str, int], base: str) -> dict[str, object]:
     }
 
 
+Model = tuple[Ranker, Knowledge]
+
+
 @torch.no_grad()
-def moved(one: Ranker, other: Ranker) -> dict[str, tuple[float, float]]:
-    """How far each adapted layer is from the base in `one`, and from `one` to `other`: Frobenius norms."""
-    norms, others = {}, adapted_layers(other)
-    for name, layer in adapted_layers(one).items():
+def moved(one: Model, other: Model) -> dict[str, tuple[float, float]]:
+    """How far each adapted layer is from the base in `one`, and from `one` to `other`: Frobenius norms.
+
+    Rows of tables are those of an id, whatever their numbers in either model.
+    """
+    norms, others = {}, adapted_layers(other[0])
+    for name, layer in adapted_layers(one[0]).items():
         (a, b), (a2, b2) = to_lora(layer), to_lora(others[name])
+        if isinstance(layer, LowRankEmbedding):
+            a, a2 = _side_by_side(a, a2, one[1], other[1], TABLES[name])
         # ‖BA − B'A'‖ over products of r × r: the matrices themselves can be as large as a table.
         left, right = torch.cat([b, -b2], 1), torch.cat([a, a2])
         norms[name] = (_norm(b, a), _norm(left, right))
     return norms
+
+
+def _side_by_side(
+    a: Tensor, a2: Tensor, one: Knowledge, other: Knowledge, index: str
+) -> tuple[Tensor, Tensor]:
+    """Columns of both, [k, n] each, by id; zero where one has none."""
+    vocabularies = [known.vocabulary.index(index) for known in (one, other)]
+    ids = list(dict.fromkeys(key for rows in vocabularies for key in rows.snapshot()))
+    left, right = (torch.from_numpy(rows.rows(ids)).long() for rows in vocabularies)
+    return a[:, left] * (left > 0), a2[:, right] * (right > 0)
 
 
 def _norm(b: Tensor, a: Tensor) -> float:

@@ -18,12 +18,19 @@ from learner.ranking import Ranking
 _STATE = "affinities."
 
 
-def extract_ranking(ranking: Ranking | None, full: bool) -> dict[str, Tensor]:
-    """Tensors for a checkpoint; nothing where the model does not rank. Forgets what is now published."""
+def extract_ranking(
+    ranking: Ranking | None, full: bool, numbering: NDArray[np.int64] | None = None
+) -> dict[str, Tensor]:
+    """Tensors for a checkpoint; nothing where the model does not rank. Forgets what is now published.
+
+    In a full one rows go under the numbers that stand for them by `numbering`, if that is given.
+    """
     if ranking is None:
         return {}
     engagements, ranking.unpublished = [] if full else ranking.unpublished, []
     state = (ranking.affinities if full else Affinities(1)).snapshot()
+    if numbering is not None:
+        state = _renumbered(state, _inverse(numbering))
     tensors = {_STATE + name: torch.from_numpy(array) for name, array in state.items()}
     return tensors | _pack(engagements)
 
@@ -74,6 +81,14 @@ def _unpack(tensors: Mapping[str, Tensor], own: NDArray[np.int64]) -> list[Engag
         )
         for line, ts, satisfaction in zip(rows, times, satisfactions, strict=True)
     ]
+
+
+def _inverse(numbering: NDArray[np.int64]) -> NDArray[np.int64]:
+    """By row: the number that stands for it; 0 where none does."""
+    numbers = np.zeros(int(numbering.max(initial=0)) + 1, np.int64)
+    numbers[numbering] = np.arange(len(numbering))
+    numbers[0] = 0
+    return numbers
 
 
 def _renumbered(

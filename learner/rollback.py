@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from learner import checkpoint
+from learner.adapter import low_rank_layers
 from learner.archive import Whole, republished
 from learner.base import Base, save_base
 from learner.catalogue import Embed
@@ -15,8 +18,9 @@ from learner.connections import connect_producer
 from learner.consolidation import consolidate
 from learner.export import export
 from learner.kafka import ModelSink
+from learner.knowledge import Knowledge
 from learner.online import OnlineLearner
-from learner.rows import Vocabulary
+from learner.ranker import TABLES, Ranker
 from learner.scorer import Scorer
 from learner.scoring_state import extract
 from learner.settings import LearnerSettings
@@ -24,6 +28,9 @@ from learner.snapshots import newest, write
 from schemas.errors import BrokerError, SnapshotError
 
 SEND_S = 60.0
+
+GIVEN = "given"
+"""Directory, beside an exported adapter, of the base whose rows have gone to other ids."""
 
 
 def served_by(base: Base, chain: Sequence[Whole]) -> Scorer:
@@ -38,10 +45,22 @@ def whole_payload(base: Base, chain: Sequence[Whole]) -> bytes:
     """The payload of a full checkpoint, with every row, of the state that a chain leads to."""
     scorer = served_by(base, chain)
     ranker, knowledge = scorer.model
-    rows = {name: set(range(1, len(knowledge.vocabulary.index(name)))) for name in Vocabulary.NAMES}
-    known = {name: len(scorer.base.ids.get(name, ())) for name in Vocabulary.NAMES}
-    names = {name: {number for number in numbers if number > known[name]} for name, numbers in rows.items()}
-    return checkpoint.encode(extract(ranker, knowledge, rows, names, full=True).pack(), {})
+    own = {index: _gapless(rows, len(scorer.base.ids[index])) for index, rows in scorer.numbering.items()}
+    touched = {index: set(range(1, len(rows))) for index, rows in own.items()}
+    unnamed = {index: _renamed(scorer, index, rows) for index, rows in own.items()}
+    return checkpoint.encode(extract(ranker, knowledge, touched, unnamed, True, own).pack(), {})
+
+
+def _gapless(rows: NDArray[np.int64], of_base: int) -> NDArray[np.int64]:
+    """The rows that numbers stand for; those behind the base's, which are all named, without gaps."""
+    others = rows[1 + of_base :]
+    return np.concatenate([rows[: 1 + of_base], others[others > 0]])
+
+
+def _renamed(scorer: Scorer, index: str, rows: NDArray[np.int64]) -> set[int]:
+    """Numbers that do not stand for what they are in the base."""
+    ids, id_of = scorer.base.ids[index], scorer.model[1].vocabulary.index(index).id_of
+    return {n for n in range(1, len(rows)) if n > len(ids) or id_of(int(rows[n])) != ids[n - 1]}
 
 
 def folded(base: Base, chain: Sequence[Whole]) -> Base:
@@ -50,15 +69,33 @@ def folded(base: Base, chain: Sequence[Whole]) -> Base:
 
 
 def export_version(base: Base, chain: Sequence[Whole], directory: Path) -> list[Path]:
-    """Write the last of a chain as plain LoRA, and the base that it is over where that is not `base`.
+    """Write the last of a chain as plain LoRA, and with it what it is over, where that is not `base`.
 
-    A base that the learner has consolidated is in no other directory; scorers can start from it, too.
+    A base that the learner has consolidated is in no other directory; scorers can start from it, too. Where
+    rows of a base have gone to other ids, the adapter is over one in `GIVEN` in which they are nothing.
     """
     own = served_by(base, chain).base
     # Numbered by this base alone: rows of the adapter are those of the base that is written.
     ranker, knowledge = served_by(own, [whole for whole in chain if whole.manifest.base == own.hash]).model
-    written = export(ranker, knowledge, own.hash, directory)
-    return written if own is base else [*written, save_base(own, directory)]
+    over = _with_rows_given(own, ranker, knowledge)
+    written = export(ranker, knowledge, over.hash, directory)
+    written += [] if own is base else [save_base(own, directory)]
+    return written if over is own else [*written, save_base(over, directory / GIVEN)]
+
+
+def _with_rows_given(base: Base, ranker: Ranker, knowledge: Knowledge) -> Base:
+    """The base as a ranker over it has it: rows that went to other ids are theirs, and nothing yet."""
+    layers, ids = low_rank_layers(ranker), knowledge.vocabulary.snapshot()
+    frozen = {}
+    for table in (f"{table}.weight" for table in TABLES):
+        weight = layers[table.removesuffix(".weight")].base.weight
+        frozen[table] = weight[: len(base.weights[table])].cpu().clone()
+    if all(torch.equal(rows, base.weights[table]) for table, rows in frozen.items()):
+        return base
+    counts = knowledge.counters.snapshot()
+    own = {index: ids[index][: len(known)] for index, known in base.ids.items()}
+    counted = {index: counts[index][: len(known)] for index, known in base.counts.items()}
+    return replace(base, ids=own, weights={**base.weights, **frozen}, counts=counted)
 
 
 def publish_again(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str:
@@ -80,18 +117,21 @@ def publish_again(settings: LearnerSettings, base: Base, chain: Sequence[Whole])
     return manifest.version
 
 
-def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str | None:
-    """Follow the trainer's newest snapshot by one with a version's weights; returns where, None without one.
+def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str:
+    """Follow the trainer's newest snapshot by one with a version's weights; returns where.
 
     Ledger, offsets and replay memory stay: labels learned since that version are not learned again.
 
     Raises:
-        SnapshotError: the learner has consolidated its base since that version.
+        SnapshotError: there is none over this base, or its base is not the version's.
     """
     directory = settings.snapshot_dir(base.hash)
     found = newest(directory)
     if found is None:
-        return None
+        raise SnapshotError(
+            f"{directory}: expected the learner's snapshots, found none; FRESHRANK_BASE and the state "
+            "directory have to be its own"
+        )
     raw, snapshot = found
     online = OnlineLearner(base, _no_text(base), settings, settings.seed)
     online.restore(raw)

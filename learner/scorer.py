@@ -83,6 +83,11 @@ class Scorer:
         """What the serving version scores with; not to be changed."""
         return self._serving.ranker, self._serving.knowledge
 
+    @property
+    def numbering(self) -> Numbering:
+        """The own row that each of the learner's numbers stands for in the serving version."""
+        return self._serving.numbering
+
     def put_items(self, items: Sequence[Item]) -> None:
         """Add or replace items; they can be scored at once, by every version."""
         catalogue = self._knowledge.catalogue

@@ -75,32 +75,55 @@ class Copy:
         )
 
 
-def extract(ranker: Ranker, knowledge: Knowledge, touched: Touched, unnamed: Touched, full: bool) -> Copy:
-    """Copy the scoring state of an adapted ranker to the CPU. The only part that training must wait for."""
+def extract(
+    ranker: Ranker,
+    knowledge: Knowledge,
+    touched: Touched,
+    unnamed: Touched,
+    full: bool,
+    numbering: Numbering | None = None,
+) -> Copy:
+    """Copy the scoring state of an adapted ranker to the CPU. The only part that training must wait for.
+
+    Numbers are those of its rows, or stand for the rows that `numbering` says, as it would for `apply`.
+    """
     layers = adapted_layers(ranker)
     numbers = {index: _sorted(touched[index]) for index in Vocabulary.NAMES}
+    own = {
+        index: rows if numbering is None else _own(numbering[index], rows) for index, rows in numbers.items()
+    }
     dense = {"dense.intercept": ranker.heads.intercept.detach().cpu().clone()}
     for name, layer in layers.items():
         dense |= dict(_copy_dense(name, layer))
     rows = {
-        table: _table(layers, table).a.detach()[numbers[index].to(_table(layers, table).a.device)].cpu()
+        table: _table(layers, table).a.detach()[own[index].to(_table(layers, table).a.device)].cpu()
         for table, index in TABLES.items()
     }
     counters = knowledge.counters
-    counts = {index: torch.from_numpy(t[numbers[index].numpy()]) for index, t in counters.tables.items()}
+    counts = {index: torch.from_numpy(t[own[index].numpy()]) for index, t in counters.tables.items()}
     counts["totals"] = torch.from_numpy(counters.totals.copy())
-    names = {
-        index: {number: knowledge.vocabulary.index(index).id_of(number) for number in sorted(unnamed[index])}
-        for index in Vocabulary.NAMES
-    }
     return Copy(
         dense=dense,
         numbers=numbers,
-        names=names,
+        names={index: _names(knowledge, index, unnamed[index], numbering) for index in Vocabulary.NAMES},
         rows=rows,
         counts=counts,
-        ranking=extract_ranking(knowledge.ranking, full),
+        ranking=extract_ranking(knowledge.ranking, full, None if numbering is None else numbering["items"]),
     )
+
+
+def _own(numbering: NDArray[np.int64], numbers: Tensor) -> Tensor:
+    return torch.from_numpy(numbering[numbers.numpy()])
+
+
+def _names(
+    knowledge: Knowledge, index: str, unnamed: set[int], numbering: Numbering | None
+) -> dict[int, str]:
+    id_of = knowledge.vocabulary.index(index).id_of
+    return {
+        number: id_of(number if numbering is None else int(numbering[index][number]))
+        for number in sorted(unnamed)
+    }
 
 
 @torch.no_grad()

@@ -89,7 +89,7 @@ def diff(settings: LearnerSettings, one: str, other: str) -> None:
     first, second = _fetch(settings, base, one), _fetch(settings, base, other)
     if first[-1].manifest.base != second[-1].manifest.base:
         raise click.ClickException("the versions stand on different bases; their layers cannot be compared")
-    norms = moved(served_by(base, first).model[0], served_by(base, second).model[0])
+    norms = moved(served_by(base, first).model, served_by(base, second).model)
     before, after = first[-1].manifest.ranks, second[-1].manifest.ranks
     table = Table("layer", "rank", "→", "‖ΔW‖", "moved", box=SIMPLE_HEAD)
     for name, (norm, distance) in norms.items():
@@ -107,7 +107,8 @@ def export_model(settings: LearnerSettings, version: str, directory: Path) -> No
     """Write VERSION into DIRECTORY as plain LoRA, which peft loads over the base.
 
     Where the learner has consolidated, that base is written there, too: workers can start from it with
-    FRESHRANK_BASE, when what was folded into it is no longer in the models topic.
+    FRESHRANK_BASE, when what was folded into it is no longer in the models topic. Where rows of the base have
+    gone to new ids, peft needs the base that is written to `given`, in which these rows are nothing.
     """
     from learner.base import load_base
     from learner.rollback import export_version
@@ -124,19 +125,21 @@ def rollback(settings: LearnerSettings, version: str) -> None:
     """Publish VERSION again, and let the learner go on from it; stop the learner first.
 
     Scorers take it at once. The trainer's newest snapshot is followed by one with the weights of VERSION:
-    what was learned since is out of the weights and will not be learned again. FRESHRANK_BASE has to be the
-    learner's own.
+    what was learned since is out of the weights and will not be learned again. Nothing is published where
+    FRESHRANK_BASE is not the learner's own, or it has another base than VERSION by now.
     """
+    from learner.archive import newest_base
     from learner.base import load_base
     from learner.rollback import publish_again, rewind
 
     base = load_base(settings.base_dir)
     chain = _fetch(settings, base, version)
+    found, expected = chain[-1].manifest.base, newest_base(settings, settings.prefix, settings.model)
+    if found != expected:
+        raise click.ClickException(f"{version}: expected base {expected}, the learner's by now, got {found}")
     uri = rewind(settings, base, chain)
     click.echo(f"published {publish_again(settings, base, chain)}, the state of {chain[-1].manifest.version}")
-    click.echo(
-        f"the learner goes on from {uri}" if uri else "no snapshot yet: the learner starts from its base"
-    )
+    click.echo(f"the learner goes on from {uri}")
 
 
 @models.command()

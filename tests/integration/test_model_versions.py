@@ -58,18 +58,19 @@ class Published:
             assert sink.wait(30)
             self.versions.append(draft.version)
             self.answers.append(self.answer(self.online))
+        self.last = manifest(draft), draft.payload
         producer.close()
         snapshots.write(settings.snapshot_dir(base().hash), self.online.snapshot().parts(), {"0": 7})
 
     def answer(self, online: OnlineLearner) -> list[np.ndarray]:
         return score(online.ranker, online.knowledge, QUERIES, "cpu")
 
-    def run(self, *arguments: str) -> Result:
+    def run(self, *arguments: str, exit_code: int = 0) -> Result:
         environment = {
             variable(name): getattr(self.settings, name) for name in ("broker", "prefix", "state_dir")
         }
         result = CliRunner().invoke(models, arguments, env=environment, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == exit_code, result.output
         return result
 
 
@@ -101,6 +102,28 @@ def test_an_older_version_is_published_again_and_the_learner_goes_on_from_it(pub
     assert list(resumed.learned_ids()) == list(published.online.learned_ids())
     resumed.learn(slates(BATCH, 3, turned, first=90_000))
     assert resumed.checkpoint().parent is None
+
+
+def test_a_version_over_another_base_than_the_learners_is_not_published_again(published: Published) -> None:
+    producer = connect_producer(published.settings)
+    sink = ModelSink(producer, published.settings.prefix, lambda: 1)
+    manifest, payload = published.last
+    later = msgspec.structs.replace(manifest, version="a" * 16, base="of later", created_ts=10**9)
+    sink.publish(lambda: (later, payload))
+    assert sink.wait(30)
+    producer.close()
+    output = published.run("rollback", published.versions[1], exit_code=1).output
+    assert f"expected base of later, the learner's by now, got {base().hash}" in output
+    assert "published" not in output
+
+
+def test_without_the_learners_snapshots_nothing_is_published_again(published: Published) -> None:
+    directory = Path(published.settings.snapshot_dir(base().hash))
+    for path in directory.iterdir():
+        path.unlink()
+    output = published.run("rollback", published.versions[1], exit_code=1).output
+    assert "expected the learner's snapshots, found none" in output
+    assert "published" not in output
 
 
 def test_versions_are_compared_exported_and_folded(published: Published, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What is exported is what was served: peft agrees with our own layers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -11,15 +13,19 @@ from peft import PeftModel
 from learner.adapter import LowRankLinear, low_rank_layers
 from learner.archive import Whole, lineage
 from learner.base import load_base
+from learner.checkpoint import content_hash, version_of
 from learner.export import export, moved
 from learner.online import OnlineLearner
 from learner.query import Query
-from learner.rollback import export_version
+from learner.rollback import GIVEN, export_version, served_by, whole_payload
 from learner.scorer import Scorer, score
 from learner.update_settings import UpdateSettings
+from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, slates, turned
+from tests.tiny import ITEMS as TINY_ITEMS
 from tests.tiny import embed
+from tests.unit.learner.test_turnover import assert_agree, batches, everybody, full, scorer
 
 QUERIES = [
     Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=s.slate) for s in slates(20, 9, turned)
@@ -84,7 +90,7 @@ def test_what_is_exported_after_consolidations_comes_with_the_base_that_it_is_ov
 
 def test_how_far_layers_moved_is_the_norm_of_what_they_add() -> None:
     online, other = learned(2), learned(4)
-    norms = moved(online.ranker, other.ranker)
+    norms = moved((online.ranker, online.knowledge), (other.ranker, other.knowledge))
 
     def update(layer: LowRankLinear) -> torch.Tensor:
         return ((layer.P * layer.lam) @ layer.Q).detach()
@@ -96,3 +102,65 @@ def test_how_far_layers_moved_is_the_norm_of_what_they_add() -> None:
             expected = float(own.norm()), float((own - further).norm())
             np.testing.assert_allclose(norms[name], expected, rtol=1e-3, atol=1e-6)
     assert max(distance for _, distance in norms.values()) > 0
+
+
+def given_away() -> tuple[OnlineLearner, list[Whole], list[LabeledSlate]]:
+    """A learner over a full base whose rows have gone to new users and items, and what it published."""
+    online, wholes, seen = OnlineLearner(full(), embed, SETTINGS, seed=0), [], []
+    online.put_items(TINY_ITEMS)
+    for batch in batches(6, seed=5):
+        online.learn(batch)
+        seen += batch
+        draft = online.checkpoint()
+        wholes.append(Whole(manifest_of(draft), draft.payload))
+    assert online.knowledge.vocabulary.users.snapshot() != full().ids["users"]
+    return online, wholes, seen
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+def test_what_is_exported_after_rows_changed_owners_is_over_a_base_without_the_old_ones(
+    tmp_path: Path,
+) -> None:
+    online, chain, seen = given_away()
+    files = export_version(full(), chain, tmp_path)
+    assert tmp_path / GIVEN / "base.safetensors" in files
+    over = load_base(tmp_path / GIVEN)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == over.hash != full().hash
+    served, queries, knowledge = scorer(full()), everybody(seen), over.knowledge(embed)
+    for whole in chain:
+        served.apply(whole.manifest, whole.payload)
+    knowledge.catalogue.put(TINY_ITEMS)
+    loaded = PeftModel.from_pretrained(over.ranker(), tmp_path).eval()
+    answers = score(loaded.base_model.model, knowledge, queries, "cpu")
+    for ours, theirs in zip(served.score(queries), answers, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert_agree(online, served, seen)
+
+
+def test_a_whole_payload_after_rows_changed_owners_is_what_was_served() -> None:
+    online, chain, seen = given_away()
+    again = scorer(full())
+    draft = online.checkpoint()
+    payload = whole_payload(full(), chain)
+    manifest = msgspec.structs.replace(
+        manifest_of(draft),
+        version=version_of(content_hash(payload)),
+        parent=None,
+        sha256=content_hash(payload),
+        bytes=len(payload),
+    )
+    again.apply(manifest, payload)
+    assert_agree(online, again, seen)
+
+
+def test_versions_are_compared_by_id_whatever_row_it_has() -> None:
+    _, chain, _ = given_away()
+    whole, shuffled = served_by(full(), chain), served_by(full(), chain)
+    users = shuffled.model[1].vocabulary.users
+    ids, table = users.snapshot(), shuffled.model[0].get_submodule("users")
+    with torch.no_grad():
+        table.a[1 : 1 + len(ids)] = table.a[1 : 1 + len(ids)].flip(0)
+    users.restore(ids[::-1])
+    _, distance = moved(whole.model, shuffled.model)["users"]
+    assert distance == 0 < moved(whole.model, served_by(full(), chain[:1]).model)["users"][1]
