@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.backfill import BackfillSettings
 from learner.base import Base
 from learner.catalogue import Embed
 from learner.controls import Popularity, SmoothedRates
 from learner.cooccurrence import ItemKnn
 from learner.fine_tuned import FineTuned, TuneSettings, everything, heads_only
+from learner.fitting import BackfillSettings
 from learner.learned_arms import AdaLora, Frozen, fixed_rank
 from learner.query import Query
 from learner.retrained import DAY_MS, HOUR_MS, Retrained

@@ -6,18 +6,16 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from learner.averaging import RunningMean
 from learner.base import Base, freeze
-from learner.batching import Batch, Example, forget
+from learner.batching import Example
 from learner.catalogue import Embed, frequent_keys
+from learner.fitting import BackfillSettings, Fit, Kept, Progress
 from learner.intake import AT_ONCE, Intake
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger
-from learner.objective import example_loss
 from learner.pretrained import Pretrained
-from learner.ranker import TABLES, Ranker, RankerSettings, SessionEncoder
+from learner.ranker import Ranker, RankerSettings, SessionEncoder
 from learner.ranking import is_ranking
 from learner.ratings import Rated, RatingErrors, rated
 from learner.ratings import errors as rating_errors
@@ -26,36 +24,8 @@ from schemas.errors import BaseError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage, how much of it is done, and how much there is."""
-
-
 ROOM = 2
 """A base has rows for so many times the catalogue that it is trained on: an item needs one to be known by."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackfillSettings:
-    """How the base is trained. The last `holdout` of the examples, in time, decides when to stop.
-
-    `step` is that of the head over the fast features; tower and session encoder take the share `calm` of it:
-    below 1 where they would learn the log by heart, as a transformer over short sessions does. `row_step`
-    is that of the tables.
-    `forget` is the share of ids that an update does not get to see. An epoch ends at the mean of the
-    layers over its last `average` steps.
-    """
-
-    epochs: int = 12
-    patience: int = 2
-    batch: int = 128
-    step: float = 2e-3
-    calm: float = 1.0
-    row_step: float = 0.02
-    decay: float = 0.05
-    forget: float = 0.5
-    average: int = 150
-    holdout: float = 0.1
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +52,9 @@ def train_base(
     device: torch.device | str = "cpu",
     progress: Progress = lambda _stage, _done, _total: None,
     backbone: Pretrained | None = None,
+    kept: Kept | None = None,
 ) -> Trained:
-    """Train a base from a catalogue and labels in observation order.
+    """Train a base from a catalogue and labels in observation order; one that was killed goes on from `kept`.
 
     `backbone` is the pretrained session encoder of a `model` that has one. It stays as it is: what is trained
     is all around it, and what the stream moves is its adapter.
@@ -101,9 +72,9 @@ def train_base(
     if not examples:
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     ranker = _born(model, examples, settings.seed, backbone).to(device)
-    fit = _Fit(ranker, knowledge, settings, device, progress)
+    fit = Fit(ranker, knowledge, settings, device, progress)
     cut = len(examples) - int(len(examples) * settings.holdout)
-    held_out_loss = fit.run(examples[:cut], examples[cut:])
+    held_out_loss = fit.run(examples[:cut], examples[cut:], kept)
     errors = _rating_errors(ranker, knowledge, ratings, cut)
     fit.epoch(examples[cut:])
     head = fit_head(ranker, knowledge.catalogue, list(ratings.values())) if ratings else None
@@ -139,7 +110,7 @@ def continued(
 ) -> Callable[[Sequence[Example]], None]:
     """What goes on training all weights of a ranker, in place: one pass over examples, in their order."""
     ranker.requires_grad_(True)
-    fit = _Fit(ranker, knowledge, settings, device, lambda _stage, _done, _total: None)
+    fit = Fit(ranker, knowledge, settings, device, lambda _stage, _done, _total: None)
 
     def train(examples: Sequence[Example]) -> None:
         with torch.random.fork_rng():  # dropout draws from torch's own generator
@@ -193,115 +164,3 @@ def _fit_intercept(ranker: Ranker, examples: Sequence[Example]) -> None:
     rate = ((targets * weights).sum(0) + 0.1) / (weights.sum(0) + 1)
     with torch.no_grad():
         ranker.heads.intercept.copy_(torch.logit(rate, eps=1e-4))
-
-
-class _Fit:
-    """Epochs over examples, with early stopping on what is held out."""
-
-    def __init__(
-        self,
-        ranker: Ranker,
-        knowledge: Knowledge,
-        settings: BackfillSettings,
-        device: torch.device | str,
-        progress: Progress,
-    ) -> None:
-        self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
-        self._progress = progress
-        self._shuffle = np.random.default_rng(settings.seed)
-        self._birth = {
-            table: ranker.get_parameter(table).detach().clone() for table in (f"{t}.weight" for t in TABLES)
-        }
-        self._chance = torch.Generator().manual_seed(settings.seed)
-        self._optimisers = _optimisers(ranker, settings)
-        # Rows are left out: most of them are touched too rarely to have a mean.
-        layers = [w for name, w in ranker.named_parameters() if w.requires_grad and name not in self._birth]
-        self._mean = RunningMean(layers, settings.average)
-
-    def run(self, train: Sequence[Example], late: Sequence[Example]) -> float:
-        """Train; returns the best loss on the held-out examples, which come later."""
-        settings = self._settings
-        best, best_loss, waited = self._state(), float("inf"), 0
-        for epoch in range(settings.epochs):
-            self._progress("train base", epoch, settings.epochs)
-            self._forget_rows()
-            self.epoch([train[i] for i in self._shuffle.permutation(len(train))])
-            loss = self._loss(late) if late else -float(epoch)
-            best, best_loss, waited = (
-                (self._state(), loss, 0) if loss < best_loss else (best, best_loss, waited + 1)
-            )
-            if waited >= settings.patience:
-                break
-        self._ranker.load_state_dict(best)
-        self._progress("train base", settings.epochs, settings.epochs)
-        return best_loss if late else float("nan")
-
-    def _forget_rows(self) -> None:
-        """Give every table back its rows of birth, so that no epoch predicts what its rows have seen.
-
-        Source: Multi-Epoch Learning with Data Augmentation (Liu et al., 2023). Rows that go through the
-        log twice know it by heart the second time, and the layers learn to trust them.
-        """
-        with torch.no_grad():
-            for table, rows in self._birth.items():
-                self._ranker.get_parameter(table).copy_(rows)
-
-    def epoch(self, examples: Sequence[Example]) -> None:
-        """One pass over the examples, in this order."""
-        self._ranker.train()
-        for start in range(0, len(examples), self._settings.batch):
-            self._step(examples[start : start + self._settings.batch])
-            self._mean.fold()
-        self._mean.settle()
-        self._ranker.eval()
-
-    def _step(self, examples: Sequence[Example]) -> None:
-        self._ranker.zero_grad(set_to_none=True)
-        loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device, self._forget)
-        # The sum, not the mean, as in the stream: a row's step must not depend on the size of the batch.
-        (weight * loss).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._ranker.parameters(), 5.0 * weight)
-        for optimiser in self._optimisers:
-            optimiser.step()
-
-    def _forget(self, batch: Batch) -> Batch:
-        return forget(batch, self._settings.forget, self._chance)
-
-    @torch.no_grad()
-    def _loss(self, examples: Sequence[Example]) -> float:
-        size = self._settings.batch
-        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-        losses = [
-            float(example_loss(self._ranker, self._knowledge, part, self._device)[0]) * len(part)
-            for part in parts
-        ]
-        return sum(losses) / len(examples)
-
-    def _state(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self._ranker.state_dict().items()}
-
-
-_CALM = ("tower.", "session.", "heads.project.")
-
-
-def _optimisers(ranker: Ranker, settings: BackfillSettings) -> list[torch.optim.Optimizer]:
-    """AdamW for the layers, Adagrad for the tables.
-
-    Adam moves a row that is rarely touched some thirty steps for each touch, whatever its gradient: a
-    user seen once would be learned by heart. Fused, since tables are large.
-    """
-    rows = [ranker.get_parameter(f"{table}.weight") for table in TABLES]
-    tables = {id(row) for row in rows}
-    groups = [
-        {
-            "params": [parameter],
-            "lr": settings.step * (settings.calm if name.startswith(_CALM) else 1.0),
-            "weight_decay": settings.decay if parameter.ndim > 1 else 0.0,
-        }
-        for name, parameter in ranker.named_parameters()
-        if parameter.requires_grad and id(parameter) not in tables
-    ]
-    return [
-        torch.optim.AdamW(groups, fused=True),
-        torch.optim.Adagrad(rows, lr=settings.row_step, initial_accumulator_value=0.1, fused=True),
-    ]

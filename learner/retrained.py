@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.backfill import BackfillSettings, continued
+from learner.backfill import continued
 from learner.base import Base
 from learner.batching import Example
 from learner.catalogue import Embed
+from learner.fitting import BackfillSettings
 from learner.intake import Intake
 from learner.learned_arms import Served
 from learner.ledger import Ledger

@@ -27,6 +27,7 @@ from learner.drift import Adwin
 from learner.energy import energies, faded, pruned_share
 from learner.knowledge import Knowledge
 from learner.losses import proximal
+from learner.moments import load_moments, moments_of
 from learner.objective import logits_of, pair_costs, prepare, slate_losses
 from learner.ranker import SMALL, TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
@@ -231,8 +232,7 @@ class Updater:
         """Copies of moments, importance, masks and clocks as tensors; the weights are not among them."""
         state = {f"allocator.{name}": tensor for name, tensor in self.allocator.snapshot().items()}
         for key, optimiser in self._optimisers().items():
-            for index, moments in optimiser.state_dict()["state"].items():
-                state |= {f"{key}.{index}.{name}": tensor.clone() for name, tensor in moments.items()}
+            state |= {f"{key}.{name}": tensor for name, tensor in moments_of(optimiser).items()}
         state["steps"] = torch.tensor([self.steps])
         state["gamma"] = torch.tensor(
             [self._gamma], dtype=torch.float64
@@ -253,7 +253,7 @@ class Updater:
                 {n.removeprefix("allocator."): t for n, t in state.items() if n.startswith("allocator.")}
             )
             for key, optimiser in self._optimisers().items():
-                _load_moments(
+                load_moments(
                     optimiser,
                     {n.removeprefix(f"{key}."): t for n, t in state.items() if n.startswith(f"{key}.")},
                 )
@@ -278,13 +278,3 @@ def _moving(ranker: Ranker) -> tuple[list[Parameter], list[Parameter], list[Para
     full = [layer.delta for layer in adapted_layers(ranker).values() if isinstance(layer, DenseLinear)]
     skip = {id(parameter) for parameter in (*rows, *full)}
     return rows, [p for p in ranker.parameters() if p.requires_grad and id(p) not in skip], full
-
-
-def _load_moments(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    described = optimiser.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, moment = name.split(".", 1)
-        state.setdefault(int(index), {})[moment] = tensor.clone()
-    described["state"] = state
-    optimiser.load_state_dict(described)

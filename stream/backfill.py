@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 
-from learner.backfill import BackfillSettings, Progress, Trained, train_base
+from learner.backfill import Trained, train_base
 from learner.base import save_base
+from learner.fitting import BackfillSettings, Progress
 from learner.foundation import lay_foundation
+from learner.halfway import Halfway
 from learner.settings import LearnerSettings
 from stream.labelled_log import read_labels
 from stream.logs import read_items
@@ -16,7 +18,8 @@ from stream.logs import read_items
 def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, progress: Progress) -> Trained:
     """Train a base on the catalogue and the events before `until_ts` (epoch ms; None: all), and keep it.
 
-    It is written to `settings.base_dir`; the vectors of texts are cached in the state directory.
+    It is written to `settings.base_dir`; the vectors of texts are cached in the state directory. A run that
+    was killed is gone on from after its last epoch, and ends with the same base, byte for byte.
 
     Raises:
         LogDirectoryError: the log cannot be read.
@@ -26,6 +29,7 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
     device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
     items = list(read_items(directory))
     foundation = lay_foundation(settings, device)
+    halfway = Halfway(settings.base_dir)
     try:
         trained = train_base(
             items,
@@ -37,9 +41,11 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
             device,
             progress,
             foundation.backbone,
+            halfway,
         )
     finally:
         foundation.embed.close()
     trained = replace(trained, base=foundation.complete(trained.base))
     save_base(trained.base, settings.base_dir)
+    halfway.forget()
     return trained

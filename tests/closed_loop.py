@@ -15,8 +15,9 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base
+from learner.fitting import BackfillSettings
 from learner.online import OnlineLearner
 from learner.query import Query, utility
 from learner.ranker import RankerSettings

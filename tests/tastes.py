@@ -10,8 +10,9 @@ from functools import cache
 
 import numpy as np
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base
+from learner.fitting import BackfillSettings
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem
 from tests import tiny
 from tests.tiny import embed, items

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base
+from learner.fitting import BackfillSettings
 from learner.ranker import RankerSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate, Outcome, Session, SessionItem

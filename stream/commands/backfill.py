@@ -24,7 +24,10 @@ from stream.logs import split_ts
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of all chance; default: FRESHRANK_SEED.")
 def backfill(directory: Path, until: float | None, base: str | None, seed: int | None) -> None:
-    """Train the base from the items and events of DIRECTORY; worker and learner start from it."""
+    """Train the base from the items and events of DIRECTORY; worker and learner start from it.
+
+    A run that was killed is gone on from: run it again.
+    """
     console = Console()
     try:
         settings = LearnerSettings.from_env(os.environ)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from learner.arms import ARMS, Arm, Start, needs_base
-from learner.backfill import BackfillSettings, Progress, train_base
+from learner.backfill import train_base
+from learner.fitting import BackfillSettings, Progress
 from learner.foundation import lay_foundation
 from learner.ratings import RatingErrors
 from learner.settings import LearnerSettings

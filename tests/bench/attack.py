@@ -21,8 +21,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base
+from learner.fitting import BackfillSettings
 from learner.learned_arms import AdaLora
 from learner.query import Query
 from learner.ranker import RankerSettings

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from deploy.kafka.server import KafkaServer
 from learner import snapshots
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import load_base, save_base
 from learner.connections import connect_producer
+from learner.fitting import BackfillSettings
 from learner.online import OnlineLearner
 from learner.ranker import RankerSettings
 from learner.settings import LearnerSettings

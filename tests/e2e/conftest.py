@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import load_base, save_base
+from learner.fitting import BackfillSettings
 from learner.ranker import RankerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder
 from schemas.codec import encode

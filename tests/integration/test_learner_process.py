@@ -11,10 +11,11 @@ import pytest
 from kafka import KafkaProducer
 
 from learner import snapshots
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base, save_base
 from learner.checkpoint import Assembler
 from learner.connections import Message, connect_producer
+from learner.fitting import BackfillSettings
 from learner.follower import follow
 from learner.online import OnlineLearner
 from learner.ranker import RankerSettings

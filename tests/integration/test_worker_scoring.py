@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import save_base
+from learner.fitting import BackfillSettings
 from learner.ranker import RankerSettings
 from learner.settings import LearnerSettings
 from learner.text import DEFAULT_TEXT_ENCODER, TextEncoder

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
+from learner.fitting import BackfillSettings
 from learner.learned_arms import AdaLora, Frozen
 from learner.online import FULL_EVERY, OnlineLearner
 from learner.query import Query

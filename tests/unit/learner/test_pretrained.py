@@ -12,9 +12,10 @@ from transformers import AutoModel, BertConfig, BertTokenizer, GPT2Config, PreTr
 
 from learner.adapter import low_rank_layers
 from learner.backbone import described_backbone
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base, parse_base
 from learner.export import export
+from learner.fitting import BackfillSettings
 from learner.foundation import lay_foundation
 from learner.online import OnlineLearner
 from learner.pretrained import Pretrained, load_backbone

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base, load_base, save_base
 from learner.evaluation import rank_of
+from learner.fitting import BackfillSettings
 from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.online import OnlineLearner

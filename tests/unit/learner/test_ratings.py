@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from learner.backfill import BackfillSettings, Trained, train_base
+from learner.backfill import Trained, train_base
 from learner.base import load_base, save_base
+from learner.fitting import BackfillSettings
 from learner.query import Query
 from learner.ratings import parse_head
 from schemas.labels import LabeledSlate

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from peft import PeftModel
 
 from learner.archive import Whole
-from learner.backfill import BackfillSettings, train_base
+from learner.backfill import train_base
 from learner.base import Base, parse_base
 from learner.checkpoint import decode
 from learner.consolidation import consolidate
 from learner.draft import Draft
 from learner.export import export
+from learner.fitting import BackfillSettings
 from learner.foundation import Foundation, lay_foundation
 from learner.item_vectors import ItemVectors
 from learner.online import OnlineLearner
