@@ -77,9 +77,8 @@ def train_base(
     held_out_loss = fit.run(examples[:cut], examples[cut:], kept)
     errors = _rating_errors(ranker, knowledge, ratings, cut)
     fit.epoch(examples[cut:])
-    head = fit_head(ranker, knowledge.catalogue, list(ratings.values())) if ratings else None
     return Trained(
-        base=freeze(ranker, knowledge, text_encoder, head),
+        base=freeze(ranker, knowledge, text_encoder),
         examples=len(examples),
         held_out_loss=held_out_loss,
         ratings=errors,

@@ -18,19 +18,15 @@ from torch import Tensor
 from learner.catalogue import Embed, Keys
 from learner.knowledge import Knowledge
 from learner.ranker import TABLES, Ranker, RankerSettings
-from learner.ratings import RatingHead
 from schemas.errors import BaseError
 
 FILE = "base.safetensors"
-_COUNTS, _RANKING, _RATINGS = "counts.", "ranking.", "ratings."
+_COUNTS, _RANKING = "counts.", "ranking."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Base:
-    """Weights are named as in `Ranker`; tables hold only the rows that `ids` name, row 0 first.
-
-    `ratings` is the rating head (`learner.ratings`), where the log had ratings.
-    """
+    """Weights are named as in `Ranker`; tables hold only the rows that `ids` name, row 0 first."""
 
     settings: RankerSettings
     text_encoder: str
@@ -39,7 +35,6 @@ class Base:
     weights: Mapping[str, Tensor]
     counts: Mapping[str, NDArray[np.floating]]
     ranking: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    ratings: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def payload(self) -> bytes:
@@ -47,7 +42,6 @@ class Base:
         tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         tensors |= {_COUNTS + name: torch.from_numpy(values) for name, values in self.counts.items()}
         tensors |= {_RANKING + name: torch.from_numpy(values) for name, values in self.ranking.items()}
-        tensors |= {_RATINGS + name: torch.from_numpy(values) for name, values in self.ratings.items()}
         described = {
             "settings": _described(self.settings),
             "text_encoder": self.text_encoder,
@@ -86,9 +80,7 @@ class Base:
         return Knowledge(self.settings, self.keys, embed, self.ids, self.counts, self.ranking)
 
 
-def freeze(
-    ranker: Ranker, knowledge: Knowledge, text_encoder: str, ratings: RatingHead | None = None
-) -> Base:
+def freeze(ranker: Ranker, knowledge: Knowledge, text_encoder: str) -> Base:
     """The base of a trained ranker."""
     weights = {name: tensor.detach().cpu().clone() for name, tensor in ranker.state_dict().items()}
     for table, index in TABLES.items():
@@ -102,7 +94,6 @@ def freeze(
         weights=weights,
         counts=knowledge.counters.snapshot(),
         ranking={} if knowledge.ranking is None else knowledge.ranking.snapshot(),
-        ratings={} if ratings is None else ratings.arrays(),
     )
 
 
@@ -141,8 +132,8 @@ def parse_base(payload: bytes) -> Base:
         tensors = load(payload)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BaseError(f"expected a base, cannot read it: {error}") from error
-    parts = (_COUNTS, _RANKING, _RATINGS)
-    counts, ranking, ratings = (
+    parts = (_COUNTS, _RANKING)
+    counts, ranking = (
         {name.removeprefix(part): tensor.numpy() for name, tensor in tensors.items() if name.startswith(part)}
         for part in parts
     )
@@ -154,7 +145,6 @@ def parse_base(payload: bytes) -> Base:
         weights={name: tensor for name, tensor in tensors.items() if not name.startswith(parts)},
         counts=counts,
         ranking=ranking,
-        ratings=ratings,
     )
 
 

@@ -2,13 +2,14 @@
 
 r̂ = μ + wᵀ[x, u, v, u∘v, b_i, b_u] over the normalised fast features x, the user state u, the item vector v,
 and what items and users are rated above the mean, each shrunk: ridge regression, solved at once (Hoerl and
-Kennard, 1970; the baseline of Koren, KDD 2008). It is fitted over the trained base and leaves its weights
-alone: what is recommended is what would be without.
+Kennard, 1970; the baseline of Koren, KDD 2008). It is fitted over the trained base, leaves its weights alone,
+and is not kept: it tells how much of ratings the base knows. What is recommended goes by the tasks that every
+log has, of which a rating is one of the sources.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -61,10 +62,6 @@ class RatingHead:
     items: Floats
     users: Floats
 
-    def arrays(self) -> dict[str, Floats]:
-        """All of it by name, as a base keeps it."""
-        return {"weights": self.weights, "scale": self.scale, "items": self.items, "users": self.users}
-
     def stars(self, ranker: Ranker, catalogue: Catalogue, encoded: Sequence[Encoded]) -> Floats:
         """The stars expected of every candidate of these queries, one after the other: [M]."""
         mean, least, most = self.scale
@@ -77,11 +74,6 @@ class RatingHead:
         usual = np.stack([_at(self.items, rows), _at(self.users, owners)], 1)
         above: Floats = _inputs(ranker, catalogue, encoded, usual) @ self.weights
         return above
-
-
-def parse_head(arrays: Mapping[str, NDArray[Any]]) -> RatingHead | None:
-    """The head whose `arrays` these are; None of none."""
-    return RatingHead(**arrays) if arrays else None
 
 
 def rated(slate: LabeledSlate, example: Example, items: RowIndex) -> Rated | None:

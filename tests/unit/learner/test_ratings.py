@@ -1,15 +1,17 @@
-"""The rating head: told apart by taste, measured on later ratings, kept with the base."""
+"""The rating head: told apart by taste, measured on later ratings."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 
 from learner.backfill import Trained, train_base
-from learner.base import load_base, save_base
 from learner.fitting import BackfillSettings
+from learner.intake import Intake
+from learner.knowledge import Knowledge
+from learner.ledger import Ledger
 from learner.query import Query
-from learner.ratings import parse_head
+from learner.ratings import Rated, fit, rated
 from schemas.labels import LabeledSlate
 from tests.tiny import ITEMS, SHAPE, embed, labels
 
@@ -39,18 +41,14 @@ def test_stars_of_later_slates_are_told_better_than_by_their_mean() -> None:
 
 
 def test_a_log_without_ratings_has_no_rating_head() -> None:
-    without = trained(stars=False)
-    assert without.ratings is None
-    assert parse_head(without.base.ratings) is None
+    assert trained(stars=False).ratings is None
 
 
-def test_a_base_keeps_its_rating_head(tmp_path: Path) -> None:
+def test_rated_items_of_ones_own_kind_are_given_more_stars() -> None:
     base = trained().base
-    save_base(base, tmp_path)
-    head = parse_head(load_base(tmp_path).ratings)
-    assert head is not None
     knowledge, ranker = base.knowledge(embed), base.ranker()
     knowledge.catalogue.put(ITEMS)
+    head = fit(ranker, knowledge.catalogue, list(judged(knowledge)))
     asked = [
         Query(user_id=s.user_id, session=s.session, ts=s.ts, candidates=[f"i{n}" for n in range(30)])
         for s in labels(3, seed=9)
@@ -61,3 +59,13 @@ def test_a_base_keeps_its_rating_head(tmp_path: Path) -> None:
     for query, row in zip(asked, stars, strict=True):
         kind = int(query.user_id[1:]) % 3
         assert row[kind::3].mean() > np.delete(row.reshape(10, 3), kind, axis=1).mean()
+
+
+def judged(knowledge: Knowledge) -> Iterator[Rated]:
+    """What users say of what they are shown."""
+    slates = [with_stars(slate) for slate in labels(300, seed=2)]
+    taken = Intake(knowledge, Ledger(1_000), np.random.default_rng(0)).take(slates)
+    for slate, example in zip(slates, taken, strict=True):
+        found = None if example is None else rated(slate, example, knowledge.vocabulary.items)
+        if found is not None:
+            yield found
