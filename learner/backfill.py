@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from learner.augmentation import wordings
 from learner.base import Base, freeze
 from learner.batching import Example
 from learner.catalogue import Embed, frequent_keys
@@ -66,13 +67,14 @@ def train_base(
     slates = list(slates)
     model = _fitted(model, items, slates)
     knowledge = Knowledge(model, frequent_keys(items), embed)
-    knowledge.catalogue.put(items)
+    rows = knowledge.catalogue.put(items)
+    worded = wordings(knowledge.catalogue, rows, items, embed, settings.wordings, settings.seed)
     progress("encode items", len(items), len(items))
     examples, ratings = _examples(knowledge, slates, settings.seed)
     if not examples:
         raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     ranker = _born(model, examples, settings.seed, backbone).to(device)
-    fit = Fit(ranker, knowledge, settings, device, progress)
+    fit = Fit(ranker, knowledge, settings, device, progress, worded)
     cut = len(examples) - int(len(examples) * settings.holdout)
     held_out_loss = fit.run(examples[:cut], examples[cut:], kept)
     errors = _rating_errors(ranker, knowledge, ratings, cut)

@@ -156,9 +156,13 @@ def verbalise(item: Item) -> str:
     >>> verbalise(Item(item_id="i", ts=0, title="Blue Train", tags=["jazz"], attributes=attributes))
     'Blue Train. jazz. label: Blue Note'
     """
+    return ". ".join(part for part in described(item) if part)
+
+
+def described(item: Item) -> list[str]:
+    """The parts of that text: title, text, tags, and every attribute; empty where an item has none."""
     attributes = (f"{key}: {value}" for key, value in sorted(item.attributes.items()) if _is_word(value))
-    parts = (item.title, item.text, ", ".join(tag for tag in item.tags if _is_word(tag)), *attributes)
-    return ". ".join(part for part in parts if part)
+    return [item.title, item.text, ", ".join(tag for tag in item.tags if _is_word(tag)), *attributes]
 
 
 def _is_word(value: Scalar) -> bool:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from learner.augmentation import Wordings
 from learner.averaging import RunningMean
 from learner.batching import Batch, Example, forget
 from learner.knowledge import Knowledge
@@ -34,6 +35,7 @@ class BackfillSettings:
     is that of the tables.
     `forget` is the share of ids that an update does not get to see. An epoch ends at the mean of the
     layers over its last `average` steps.
+    An update reads an item in its own words, or in one of so many other `wordings` (`learner.augmentation`).
     """
 
     epochs: int = 12
@@ -46,6 +48,7 @@ class BackfillSettings:
     forget: float = 0.5
     average: int = 150
     holdout: float = 0.1
+    wordings: int = 0
     seed: int = 0
 
 
@@ -78,7 +81,9 @@ class Fit:
         settings: BackfillSettings,
         device: torch.device | str,
         progress: Progress,
+        wordings: Wordings | None = None,
     ) -> None:
+        self._wordings = wordings
         self._ranker, self._knowledge, self._settings, self._device = ranker, knowledge, settings, device
         self._progress = progress
         self._shuffle = np.random.default_rng(settings.seed)
@@ -138,6 +143,8 @@ class Fit:
         tensors |= {"chance": self._chance.get_state(), **_dropout_state(self._device)}
         tensors |= {f"weights.{key}": tensor for key, tensor in self._state().items()}
         tensors |= {f"best.{key}": tensor for key, tensor in self._best.items()}
+        if self._wordings is not None:
+            tensors["wordings"] = self._wordings.snapshot()
         for number, optimiser in enumerate(self._optimisers):
             tensors |= {f"moments.{number}.{key}": t for key, t in moments_of(optimiser).items()}
         payload: bytes = save(
@@ -158,6 +165,8 @@ class Fit:
         for number, optimiser in enumerate(self._optimisers):
             load_moments(optimiser, below(f"moments.{number}.", tensors))
         self._chance.set_state(tensors["chance"])
+        if self._wordings is not None:
+            self._wordings.restore(tensors["wordings"])
         _set_dropout_state(self._device, tensors)
         self._shuffle.bit_generator.state = json.loads(words.shuffle)
         self._best_loss = float(tensors["best_loss"])
@@ -184,14 +193,16 @@ class Fit:
 
     def _step(self, examples: Sequence[Example]) -> None:
         self._ranker.zero_grad(set_to_none=True)
-        loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device, self._forget)
+        loss, weight = example_loss(self._ranker, self._knowledge, examples, self._device, self._disturb)
         # The sum, not the mean, as in the stream: a row's step must not depend on the size of the batch.
         (weight * loss).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._ranker.parameters(), 5.0 * weight)
         for optimiser in self._optimisers:
             optimiser.step()
 
-    def _forget(self, batch: Batch) -> Batch:
+    def _disturb(self, batch: Batch) -> Batch:
+        if self._wordings is not None:
+            batch = self._wordings(batch)
         return forget(batch, self._settings.forget, self._chance)
 
     @torch.no_grad()

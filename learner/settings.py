@@ -35,6 +35,9 @@ class LearnerSettings(Access, UpdateSettings):
     session_layers: int = setting(
         0, "of a new base without a backbone: layers of the transformer that reads sessions; 0: fading means"
     )
+    wordings: int = setting(
+        0, "of a new base: other wordings of each item's text to train with, shuffled and shortened; 0: none"
+    )
     snapshots: str = setting(
         "", "directory or fsspec URL of the trainer's snapshots; empty: in the state directory"
     )
@@ -66,7 +69,7 @@ class LearnerSettings(Access, UpdateSettings):
         )
         for name in ("snapshot_s", "catalogue_s"):
             require(self, name, 0 < getattr(self, name) < math.inf, "above 0")
-        for name in ("seed", "publish_examples", "session_layers", "text_blocks"):
+        for name in ("seed", "publish_examples", "session_layers", "text_blocks", "wordings"):
             require(self, name, getattr(self, name) >= 0, "at least 0")
 
     @classmethod

@@ -37,7 +37,7 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
             foundation.embed,
             foundation.text_encoder,
             foundation.shape,
-            BackfillSettings(seed=settings.seed),
+            BackfillSettings(seed=settings.seed, wordings=settings.wordings),
             device,
             progress,
             foundation.backbone,

@@ -141,7 +141,7 @@ def _start(
         laid.embed,
         laid.text_encoder,
         laid.shape,
-        BackfillSettings(seed=seed),
+        BackfillSettings(seed=seed, wordings=settings.wordings),
         progress=progress,
         backbone=laid.backbone,
     )
