@@ -24,7 +24,7 @@ from tests.faults.expected import LabelKey, assert_same, labels_due, labels_sent
 from tests.processes import Process, Worker
 from tests.synthetic import World, world
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 LOOK_S = 1.0
 USER, PASSWORD = "freshrank", "correct-horse"
 

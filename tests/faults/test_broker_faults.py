@@ -18,7 +18,7 @@ from tests.faults.load import happenings, playing
 from tests.processes import Worker
 from tests.synthetic import World
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 TOKEN, DATABASE_PASSWORD = "battery-staple", "horse-correct"
 LINE_BYTES = 8_192

@@ -19,7 +19,7 @@ from tests.faults.test_database_faults import FAILED, Loop, poison_beside
 from tests.processes import Process
 from tests.synthetic import World
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 DISK_BYTES = 32_000_000
 """Of the small disk: room for what worker and learner keep beside snapshots, and for few of these."""

@@ -28,7 +28,7 @@ from tests.faults.load import Message, as_it_is, happenings, playing
 from tests.faults.poison import BLOB_BYTES, POISONS
 from tests.synthetic import World, log, topic_of
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 SECONDS, SLATES_PER_SECOND = 20, 80
 READ_S = 10.0

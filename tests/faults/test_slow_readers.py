@@ -18,7 +18,7 @@ from tests.faults.load import Load, happenings, playing
 from tests.processes import Worker
 from tests.synthetic import World
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 STALL_S = 20.0
 KEPT = 0.8

@@ -14,7 +14,7 @@ from tests.faults.conftest import Site, eventually, gauge
 from tests.faults.load import happenings, playing
 from tests.synthetic import World
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 SLATES_PER_SECOND = 30
 LONGEST_S = 300
