@@ -48,7 +48,7 @@ def test_a_full_disk_stops_the_learner_and_spoils_nothing(
     loop = Loop(site, past.base, planted.items, f"sqlite:///{small_disk / 'registry.db'}")
     directory = snapshot_dir(site, past.base)
     fillers = [small_disk / name for name in ("filler", "another")]
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30), poison_beside) as load:
+    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 15), poison_beside) as load:
         eventually(loop.begun, loop.worker, "a loop that works")
         loop.learner.until(lambda: snapshots.newest(directory) is not None, PATIENCE_S, "a snapshot")
         fill(fillers[0])
