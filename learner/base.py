@@ -148,10 +148,12 @@ def parse_base(payload: bytes) -> Base:
     )
 
 
+_LATER = ("text_blocks", "by_surface")
+"""Settings that came later: a base without them keeps the hash that it had."""
+
+
 def _described(settings: RankerSettings) -> dict[str, Any]:
-    """All settings, but text blocks only where there are any: a base without keeps the hash that it had."""
-    every = asdict(settings)
-    return every if settings.text_blocks else {key: x for key, x in every.items() if key != "text_blocks"}
+    return {key: value for key, value in asdict(settings).items() if value or key not in _LATER}
 
 
 def _keys(described: Mapping[str, Sequence[str]]) -> Keys:

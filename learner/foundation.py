@@ -50,7 +50,7 @@ def lay_foundation(settings: LearnerSettings, device: str) -> Foundation:
     Raises:
         BaseError: there is no such model, or it cannot serve.
     """
-    shape = RankerSettings(layers=settings.session_layers)
+    shape = RankerSettings(layers=settings.session_layers, by_surface=settings.position_by_surface)
     backbone = load_backbone(settings.backbone, shape.tokens) if settings.backbone else None
     if backbone is not None:
         shape = replace(shape, backbone=backbone.config)

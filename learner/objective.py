@@ -65,7 +65,8 @@ def _choices(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
 def logits_of(ranker: Ranker, lesson: Lesson, weights: Mapping[str, Tensor] | None = None) -> Tensor:
     """Logits [M, K] of a lesson, position bias included; `weights` stand in for the ranker's own by name."""
     logits: Tensor = functional_call(ranker, dict(weights or {}), (lesson.batch,))
-    return logits + ranker.position_bias(lesson.positions)
+    batch = lesson.batch
+    return logits + ranker.position_bias(lesson.positions, batch.contexts[batch.pair_slate])
 
 
 def example_loss(

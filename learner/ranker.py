@@ -31,6 +31,7 @@ class RankerSettings:
     `ranking` says whether it chooses from a whole catalogue, as where a log names no slates: then it sees
     what goes together (`learner.match`). Base training sets it by its log.
     `text_blocks` is the configuration, as JSON, of the text encoder's last blocks where these are adapted.
+    `by_surface` says whether every surface has a position bias of its own beside that of all.
     """
 
     width: int = 64
@@ -46,6 +47,7 @@ class RankerSettings:
     ranking: bool = False
     backbone: str = ""
     text_blocks: str = ""
+    by_surface: bool = False
 
     @property
     def tokens(self) -> int:
@@ -142,6 +144,9 @@ class Heads(nn.Module):
         self.contexts = _zero_embedding(settings.contexts, tasks)
         self.positions = nn.Embedding(MAX_POSITIONS, tasks)
         nn.init.zeros_(self.positions.weight)
+        self.places: nn.Embedding | None = None
+        if settings.by_surface:
+            self.places = _zero_embedding(settings.contexts * MAX_POSITIONS, tasks)
         self.intercept = nn.Parameter(torch.zeros(tasks))
         self.normal = FeatureNorm(settings.features)
         self.hidden = nn.Linear(settings.features + self.width, settings.hidden)
@@ -242,10 +247,18 @@ class Ranker(nn.Module):
         query = self.tower.read(batch.query)
         return self.session(v[batch.session], batch, query) + self.users(batch.users), v
 
-    def position_bias(self, positions: Tensor) -> Tensor:
-        """What positions [M] add to the logits in training, [M, K]; serving leaves it out for every item."""
-        bias: Tensor = self.heads.positions(positions.clamp(max=MAX_POSITIONS - 1))
-        return bias
+    def position_bias(self, positions: Tensor, contexts: Tensor) -> Tensor:
+        """What positions [M] of surfaces, given by row [M], add to the logits in training, [M, K].
+
+        Serving leaves it out for every item.
+        """
+        positions = positions.clamp(max=MAX_POSITIONS - 1)
+        bias: Tensor = self.heads.positions(positions)
+        return (
+            bias
+            if self.heads.places is None
+            else bias + self.heads.places(contexts * MAX_POSITIONS + positions)
+        )
 
 
 def _zero_embedding(rows: int, width: int) -> nn.Embedding:

@@ -35,6 +35,9 @@ class LearnerSettings(Access, UpdateSettings):
     session_layers: int = setting(
         0, "of a new base without a backbone: layers of the transformer that reads sessions; 0: fading means"
     )
+    position_by_surface: bool = setting(
+        False, "of a new base: learn the bias of positions for each surface apart, too"
+    )
     wordings: int = setting(
         0, "of a new base: other wordings of each item's text to train with, shuffled and shortened; 0: none"
     )
