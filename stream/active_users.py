@@ -9,19 +9,33 @@ from typing import NamedTuple
 from schemas.record import ID_BYTES
 
 WAITING = 4_096
-"""Users whose last click no model has learned yet, or whose turn has not come; the oldest gives way."""
+"""Users with a click that no model has learned yet, or whose turn has not come; the oldest gives way."""
 
 
 class LearnedFrom(NamedTuple):
-    """A user's last click: its event time, and where its label stands in the `labels` topic."""
+    """A user's click: its event time, and where its label stands in the `labels` topic."""
 
     ts: int
     partition: int
     offset: int
 
+    def is_before(self, offsets: Mapping[str, int]) -> bool:
+        """Whether a model that has learned all before these offsets has learned it."""
+        return self.offset < offsets.get(str(self.partition), 0)
+
+
+class Clicks(NamedTuple):
+    """The first click of a user that is waited for, and the newest."""
+
+    first: LearnedFrom
+    newest: LearnedFrom
+
 
 class ActiveUsers:
-    """Users who clicked since their last refresh, and which model will be the first to have learned it.
+    """Users who clicked since their last refresh, and which model will be the first to have learned of it.
+
+    It is their first click that is waited for: of who clicks on and on, no model knows the newest. Then they
+    wait for the newest of that moment.
 
     >>> active = ActiveUsers()
     >>> active.touch("a", LearnedFrom(ts=10, partition=0, offset=5))
@@ -32,11 +46,12 @@ class ActiveUsers:
 
     def __init__(self, waiting: int = WAITING) -> None:
         self._waiting = waiting
-        self._users: OrderedDict[str, LearnedFrom] = OrderedDict()
+        self._users: OrderedDict[str, Clicks] = OrderedDict()
 
     def touch(self, user_id: str, click: LearnedFrom) -> None:
         """Remember a user's newest click."""
-        self._users[user_id] = click
+        waiting = self._users.get(user_id)
+        self._users[user_id] = Clicks(click if waiting is None else waiting.first, click)
         self._users.move_to_end(user_id)
         if len(self._users) > self._waiting:
             self._users.popitem(last=False)
@@ -46,21 +61,20 @@ class ActiveUsers:
         self._users.pop(user_id, None)
 
     def take(self, offsets: Mapping[str, int], most: int) -> list[tuple[str, int]]:
-        """Take out users whose click a model has learned, with its ts; the newest click first.
+        """Return users of whom a model has learned a click, each with their newest's ts, and that first.
 
         Args:
             offsets: partition of `labels` → next offset to learn, as in the model's manifest.
             most: how many at the most; the others keep waiting.
         """
-        learned = (
-            (user_id, click.ts)
-            for user_id, click in reversed(self._users.items())
-            if click.offset < offsets.get(str(click.partition), 0)
-        )
+        learned = (one for one in reversed(self._users.items()) if one[1].first.is_before(offsets))
         taken = list(islice(learned, most))
-        for user_id, _ in taken:
-            del self._users[user_id]
-        return taken
+        for user_id, clicks in taken:
+            if clicks.newest.is_before(offsets):
+                del self._users[user_id]
+            else:
+                self._users[user_id] = Clicks(clicks.newest, clicks.newest)
+        return [(user_id, clicks.newest.ts) for user_id, clicks in taken]
 
 
 def refresh_id(version: str, user_id: str) -> str:

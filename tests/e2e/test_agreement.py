@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SLATES = 100
 LONG_AGO = 1_650_844_800_000
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 Labels = dict[str, LabeledSlate]
 

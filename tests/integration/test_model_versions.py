@@ -55,7 +55,7 @@ class Published:
             self.online.learn(slates(BATCH, 3, turned, first=10_000 + number * BATCH))
             draft = self.online.checkpoint()
             sink.publish(lambda draft=draft: (manifest(draft), draft.payload))
-            assert sink.wait(30)
+            assert sink.wait(120)
             self.versions.append(draft.version)
             self.answers.append(self.answer(self.online))
         self.last = manifest(draft), draft.payload

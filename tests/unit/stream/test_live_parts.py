@@ -154,6 +154,16 @@ def test_only_so_many_users_are_taken_and_the_most_recent_first():
     assert active.take({"0": 100}, 9) == []
 
 
+def test_who_clicks_faster_than_models_learn_is_refreshed_all_the_same():
+    active, learned = ActiveUsers(), []
+    for number in range(100):
+        active.touch("a", LearnedFrom(number, 0, number))
+        learned += active.take({"0": number - 5}, 9)
+    assert len(learned) > 10
+    assert active.take({"0": 100}, 9) == [("a", 99)]
+    assert active.take({"0": 100}, 9) == []
+
+
 def test_the_id_of_a_refresh_is_always_an_id():
     assert len(refresh_id("v" * 16, "é" * 128).encode()) <= ID_BYTES
 
