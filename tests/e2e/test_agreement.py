@@ -26,7 +26,7 @@ from tests.bench.stream.feed import fill
 from tests.bench.stream.job import FAUST, IDIOMATIC, worker
 from tests.bench.stream.traffic import TOPICS, Message, Traffic, messages
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SLATES = 100
 LONG_AGO = 1_650_844_800_000

@@ -24,7 +24,7 @@ from tests.cluster import PATIENCE_S, now_ms
 from tests.e2e.conftest import Loop, Past
 from tests.synthetic import Habits, log
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SLATES = 60
 """In each of two logs."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import Process
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 KEYS = {"events", "labels", "checkpoints_published", "checkpoints_served", "freshness_s", "auc", "broker"}
 PATIENCE_S = 180.0

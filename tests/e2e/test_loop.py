@@ -16,7 +16,7 @@ from tests.cluster import PATIENCE_S, now_ms
 from tests.e2e.conftest import Loop, Past
 from tests.synthetic import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NEW, KIND, CLICKS = "somebody-new", "jazz", 3
 

@@ -32,7 +32,7 @@ from stream.broker import EmbeddedBroker
 from stream.settings import Settings
 from tests.processes import Process, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 TINY = RankerSettings(width=16, heads=2, hidden=8, items=64, users=1_024, attributes=64, contexts=16)
 PATIENCE_S = 120.0

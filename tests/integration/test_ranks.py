@@ -31,7 +31,7 @@ from tests.integration.test_learner_process import (
 )
 from tests.processes import Process, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 __all__ = ["address", "base", "producer"]  # fixtures
 

@@ -18,7 +18,7 @@ from stream.settings import Settings
 from stream.storage import Store
 from tests.cluster import PATIENCE_S, Cluster, Message, now_ms, slates_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NOW = now_ms()
 """For what nobody takes: users act in `now_ms()`, which moves, and what is older than that is late."""

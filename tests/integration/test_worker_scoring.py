@@ -36,7 +36,7 @@ from tests.makers import click, impression
 from tests.processes import Process, running
 from tests.worker_fakes import manifest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 T = TypeVar("T")
 
