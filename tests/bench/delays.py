@@ -18,7 +18,7 @@ from rich.table import Table
 
 from schemas.labels import LabeledSlate
 from tests.bench.report import machine
-from tests.fake_negatives import FNC, FNW, fake_negatives
+from tests.fake_negatives import FNC, FNW, click_rate, fake_negatives
 from tests.planted_delays import (
     PLAIN,
     WINDOW_MS,
@@ -63,6 +63,7 @@ def arms(seen: list[Visit]) -> Mapping[str, Arm]:
         "product, quick negatives": Arm(list(labelled(seen, ("quick",)))),
         "product, quick and weighed": Arm(list(labelled(seen, ("quick", "delays")))),
         "fake negatives, unweighed": Arm(fake),
+        "fake negatives, 1 - rate": Arm(list(fake_negatives(seen, click_rate(seen)))),
         "fake negatives, FNW": Arm(fake, FNW),
         "fake negatives, FNC": Arm(fake, FNC),
     }
