@@ -73,7 +73,7 @@ def click_rate(seen: list[Visit]) -> Callable[[int], float]:
 def fake_negatives(
     seen: list[Visit], rate: Callable[[int], float] = lambda ts: 0.0
 ) -> Iterator[tuple[int, LabeledSlate]]:
-    """Every slate as negatives of weight 1 - rate when it is shown, and each click of the window when it comes."""
+    """Every slate as negatives of weight 1 - rate at once, and each click of the window when it comes."""
     shown = {visit.impression.request_id: visit.impression for visit in seen}
     revisions = dict.fromkeys(shown, 0)
     for event in events_of(seen):
