@@ -21,8 +21,8 @@ from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
 
-DISK_BYTES = 32_000_000
-"""Of the small disk: room for what worker and learner keep beside snapshots, and for few of these."""
+DISK_BYTES = 256_000_000
+"""Of the small disk: room for what worker and learner keep, four snapshots of 20 MB among it."""
 
 
 @pytest.fixture
