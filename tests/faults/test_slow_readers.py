@@ -2,7 +2,7 @@
 
 import os
 import signal
-import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 import psutil
@@ -27,9 +27,9 @@ KEPT = 0.8
 GROWTH_BYTES = 40_000_000
 """Of the worker's memory while a thousand labels wait: caches fill up; labels would not be seen in it."""
 
-REQUESTS_SENT = 40_000
-QUEUE_BYTES = 120_000_000
-"""Of the worker's memory while forty thousand requests wait, of which Faust holds 16,384 at most."""
+REQUESTS_SENT, CANDIDATES = 20_000, 200
+QUEUE_BYTES = 150_000_000
+"""Of the worker's memory while twenty thousand requests of 3 kB wait, of which Faust holds 16,384 at most."""
 
 
 def pace(load: Load, worker: Worker, seconds: float) -> tuple[float, float]:
@@ -68,9 +68,9 @@ def test_a_scorer_that_is_asked_for_more_than_it_can_answer(site: Site, planted:
         load.wait(10.0)
         _, usual = pace(load, worker, STALL_S / 2)
         before = memory(worker)
-        ask(site, planted)
-        made, flooded = pace(load, worker, 5.0)
+        ask(site, list(planted.likes))
         waiting = gauge(worker, "freshrank_lag", topic=REQUESTS.name)
+        made, flooded = pace(load, worker, 5.0)
         assert waiting > 1_000, f"expected requests to pile up, got {waiting}"
         assert memory(worker) - before < QUEUE_BYTES
         assert flooded > KEPT * usual
@@ -82,14 +82,15 @@ def test_a_scorer_that_is_asked_for_more_than_it_can_answer(site: Site, planted:
     site.settle(worker)
 
 
-def ask(site: Site, planted: World) -> None:
-    """Ask for far more recommendations, at once, than are answered in a second, of a choice of many items."""
-    users, candidates = list(planted.likes), [item.item_id for item in planted.items]
+def ask(site: Site, users: Sequence[str]) -> None:
+    """Ask, at once, for far more recommendations than are answered in a second."""
+    candidates = [f"item-{number}" for number in range(CANDIDATES)]
+    asked = [
+        encode(RecommendationRequest(request_id="r", user_id=user, ts=1, candidates=candidates))
+        for user in users
+    ]
     with open_producer(site.settings) as producer:
         for number in range(REQUESTS_SENT):
-            user = users[number % len(users)]
-            request = RecommendationRequest(
-                request_id=uuid.uuid4().hex, user_id=user, ts=1_700_000_000_000, candidates=candidates
-            )
-            producer.send(site.topic(REQUESTS.name), encode(request), user.encode())
+            place = number % len(users)
+            producer.send(site.topic(REQUESTS.name), asked[place], users[place].encode())
         producer.flush(timeout=60)
