@@ -44,11 +44,14 @@ class Sink(Protocol):
 
 
 class BatchApp(faust.App):  # type: ignore[misc]  # untyped
-    """A Faust app whose driver speaks batches too; `sink` and `on_answer` are set while it is assembled."""
+    """A Faust app whose driver speaks batches too; its attributes are set while it is assembled."""
 
     sink: Sink | None = None
+    on_ask: Callable[[], None] = staticmethod(lambda: None)
+    """Called whenever the broker is asked for more, from the consumer's thread."""
+
     on_answer: Callable[[], None] = staticmethod(lambda: None)
-    """Called whenever the broker has answered a fetch, from the consumer's thread."""
+    """Called whenever it has answered, from there too."""
 
     def subscribe(self, sink: Sink) -> None:
         """Let the group read the sink's topics too, and give it their batches."""
@@ -67,10 +70,22 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
         consumer = super()._create_worker_consumer(transport)
         consumer._client.send = patient(
             consumer._client.send,
+            self.consumer.app.on_ask,
             self.consumer.app.on_answer,
             is_partial=lambda: bool(consumer._fetcher._records),  # what was fetched and not taken
         )
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
+        """Hand over a part of what was fetched, of one partition after the other.
+
+        aiokafka would go on with the first of them until all of it is taken, seconds' worth of one topic.
+        """
+        records = await super()._fetch_records(consumer, *args, **options)
+        fetched = consumer._fetcher._records
+        for tp in fetched.keys() & records:
+            fetched.move_to_end(tp)
+        return records
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped

@@ -23,7 +23,11 @@ Send = Callable[..., Awaitable[Any]]
 
 
 def patient(
-    send: Send, on_answer: Callable[[], None], is_partial: Callable[[], bool], pause_s: float = PAUSE_S
+    send: Send,
+    on_ask: Callable[[], None],
+    on_answer: Callable[[], None],
+    is_partial: Callable[[], bool],
+    pause_s: float = PAUSE_S,
 ) -> Send:
     """Wrap a client's `send`: every fetch is noticed, an empty one returns a little later, none stays long.
 
@@ -32,8 +36,10 @@ def patient(
 
     async def send_and_wait(node_id: Any, request: Any, **options: Any) -> Any:
         is_fetch = isinstance(request, FetchRequest)
-        if is_fetch and is_partial():
-            request._max_wait_ms = min(request._max_wait_ms, PARTIAL_MS)
+        if is_fetch:
+            on_ask()
+            if is_partial():
+                request._max_wait_ms = min(request._max_wait_ms, PARTIAL_MS)
         response = await send(node_id, request, **options)
         if is_fetch:
             on_answer()

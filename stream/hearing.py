@@ -10,27 +10,34 @@ REGAIN_MS: Final = 10_000
 
 
 class Hearing:
-    """A clock that stands still where a broker did not answer.
+    """A clock that stands still where a broker was asked and did not answer.
 
     What users did meanwhile is still on its way: a slate that closed by the wall clock during an outage, or
-    by the first topic that catches up after it, would close without the others.
+    by the first topic that catches up after it, would close without the others. A worker that catches up
+    asks for more only when it has folded what it was given: that takes its time, and is no outage.
 
     >>> hearing = Hearing(now_ms=0)
-    >>> for answer in (1_000, 2_000, 32_000, 33_000):
-    ...     hearing.answered(answer)
+    >>> for asked, answered in ((0, 1_000), (9_000, 10_000), (10_000, 40_000), (40_000, 41_000)):
+    ...     hearing.asked(asked)
+    ...     hearing.answered(answered)
     >>> hearing.now(), hearing.is_steady()
-    (3000, False)
+    (11000, False)
     """
 
     def __init__(self, now_ms: int) -> None:
-        self._last_ms = now_ms
+        self._last_ms = self._asked_ms = now_ms
         self._lost_ms = 0
         self._steady_ms = 0
         self._begun = False
 
+    def asked(self, now_ms: int) -> None:
+        """Take notice that the broker was asked at this wall time; it may be asked again meanwhile."""
+        if self._asked_ms < self._last_ms:
+            self._asked_ms = now_ms
+
     def answered(self, now_ms: int) -> None:
         """Take notice that the broker answered at this wall time."""
-        silence = now_ms - self._last_ms
+        silence = now_ms - max(self._last_ms, self._asked_ms)
         if silence > DEAF_MS and self._begun:
             self._lost_ms += silence
             self._steady_ms = now_ms + REGAIN_MS

@@ -37,7 +37,7 @@ LEAD_MS: Final = 1_000
 """How far, in event time, one topic is read ahead of another that has more to read."""
 
 STALLED_MS: Final = 2_000
-"""A topic that gave nothing for so long does not hold the others back."""
+"""A topic that has had nothing to give for so long does not hold the others back."""
 
 
 class Told(NamedTuple):
@@ -112,7 +112,11 @@ class Labeller:
         others = [
             other
             for other, behind in self._behind.get(partition, {}).items()
-            if behind and self._taken_at.get((other, partition), 0) > recent
+            if behind
+            and (
+                self._taken_at.get((other, partition), 0) > recent
+                or self._progress.has_fetched(other, partition)
+            )
         ]
         return not fold.leads(topic.removeprefix(self._prefix), others, LEAD_MS)
 

@@ -68,6 +68,10 @@ class Progress:
             for topic, tp in wanted.items()
         }
 
+    def has_fetched(self, topic: str, partition: int) -> bool:
+        """Whether messages were fetched that nobody has taken yet."""
+        return self._tp(topic, partition) in self._app.consumer._thread._ensure_consumer()._fetcher._records
+
     def _unread(self, tp: TP, position: int | None, assigned: Collection[TP]) -> int | None:
         if tp not in assigned:
             return None

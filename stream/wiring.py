@@ -299,6 +299,7 @@ def _labeller(core: _Core, listeners: list[Listener], may_begin: Callable[[], bo
     view = SessionView(core.sessions)
     durations, tags = core.assortment.duration, core.assortment.tags
     hearing = Hearing(core.clock())
+    core.app.on_ask = lambda: hearing.asked(core.clock())
     core.app.on_answer = lambda: hearing.answered(core.clock())
     return Labeller(
         partition=lambda: Partition(PartitionFold(core.settings.join, view, durations, tags)),

@@ -86,6 +86,7 @@ class FakeProgress:
 
     def __init__(self) -> None:
         self.unread: dict[str, int] = {}
+        self.fetched: set[str] = set()
         self.told_ms = 2**53
         self.committed: dict[tuple[str, int], int] = {}
         self.cleared = 0
@@ -98,6 +99,9 @@ class FakeProgress:
 
     def behind(self, partition: int, positions: Mapping[str, int | None]) -> dict[str, int | None]:
         return {topic: self.unread.get(topic, 0) for topic in positions}
+
+    def has_fetched(self, topic: str, partition: int) -> bool:
+        return topic in self.fetched
 
     def told(self, partition: int, topics: Sequence[str]) -> dict[str, int]:
         return dict.fromkeys(topics, self.told_ms)

@@ -30,7 +30,7 @@ def test_only_an_empty_fetch_waits(request_, response, waits):
 
     async def scenario() -> bool:
         task = asyncio.create_task(
-            patient(send, lambda: None, lambda: False, pause_s=3600)(1, request_, group=2)
+            patient(send, lambda: None, lambda: None, lambda: False, pause_s=3600)(1, request_, group=2)
         )
         done, _ = await asyncio.wait([task], timeout=0.05)
         task.cancel()
@@ -48,5 +48,5 @@ def test_only_a_fetch_of_all_partitions_is_held_by_the_broker(is_partial, held_m
         held.append(request.build(FETCH_STRUCT).max_wait_time)
         return RECORDS
 
-    asyncio.run(patient(send, lambda: None, lambda: is_partial)(1, request))
+    asyncio.run(patient(send, lambda: None, lambda: None, lambda: is_partial)(1, request))
     assert held == [held_ms]

@@ -331,6 +331,9 @@ def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
         assert not world.labeller.wants("p.clicks", 0)
         assert world.labeller.wants("p.impressions", 0)
         world.now += STALLED_MS
+        world.progress.fetched = {"impressions"}  # they only wait for their turn
+        assert not world.labeller.wants("p.clicks", 0)
+        world.progress.fetched = set()
         assert world.labeller.wants("p.clicks", 0)
         world.progress.unread = {}
         await world.take(inbound("clicks", clicked(1_200 + LEAD_MS), offset=1))
