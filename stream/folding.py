@@ -48,6 +48,7 @@ class PartitionFold(Generic[Token]):
         """
         self._tags = tags if "intent" in settings.rules.refinements else None
         self._settings = settings
+        self._longest_ms, self._epoch_ms = settings.longest_ms, settings.epoch_ms
         self._sessions = sessions
         self._durations = durations
         self._evidence = Evidence(Estimates, settings.epoch_ms, settings.horizon_ms)
@@ -75,9 +76,9 @@ class PartitionFold(Generic[Token]):
         ts = event.ts
         self._watermark.observe(topic, ts if ts < logged_ms else logged_ms, now_ms)
         # What was done may belong to a slate that is shown up to a window later, by clocks that differ.
-        needed_ts = ts if type(event) in (Impression, Search) else ts + self._settings.longest_ms
+        needed_ts = ts if type(event) in (Impression, Search) else ts + self._longest_ms
         # What is late has its turn in the next advance, and is not done before it.
-        span = self._settings.span(needed_ts if needed_ts > self._safe_ts else self._safe_ts)
+        span = (needed_ts if needed_ts > self._safe_ts else self._safe_ts) // self._epoch_ms
         self._tokens[span].append(token)
         if not self._seen.is_new(topic, event.event_id):
             self._labeler.counts["duplicates"] += 1
@@ -112,7 +113,7 @@ class PartitionFold(Generic[Token]):
         all they teach is in the evidence, so that everything later than the oldest message which is not
         done can be folded again by itself. Take the evidence, and make it durable, before they are committed.
         """
-        safe = self._settings.span(self._safe_ts)
+        safe = self._safe_ts // self._epoch_ms
         spans = sorted(span for span in self._tokens if span < safe)
         return [token for span in spans for token in self._tokens.pop(span)]
 
@@ -185,7 +186,6 @@ class PartitionFold(Generic[Token]):
             state = self._sessions[event.user_id] = SessionState()
         duration_ms = self._durations(event.item_id) if type(event) is Dwell else None
         # Of what was done up to a window before an impression it must be known whether it belongs to it.
-        longest_ms = self._settings.longest_ms
-        settle_before = self._committed_ts - longest_ms
-        session.fold(state, event, duration_ms, settle_before, self._tags, remember_ms=longest_ms)
+        settle_before = self._committed_ts - self._longest_ms
+        session.fold(state, event, duration_ms, settle_before, self._tags, remember_ms=self._longest_ms)
         self._changed.add(event.user_id)

@@ -83,7 +83,3 @@ class JoinSettings:
     def safe_ts(self, watermark: int) -> int:
         """The event time before which all slates have taught all that they can, in whole epochs."""
         return (watermark - self.horizon_ms) // self.epoch_ms * self.epoch_ms
-
-    def span(self, ts: int) -> int:
-        """The number of the span, from one `safe_ts` to the next, that an event time belongs to."""
-        return ts // self.epoch_ms

@@ -130,6 +130,11 @@ class SessionView(MutableMapping[str, SessionState]):
             raise KeyError(user_id)
         return state
 
+    def get(self, user_id: str, default: Any = None) -> Any:
+        """The user's state; a mapping would come by it through an exception, for every new user."""
+        state = self._table.get(user_id)
+        return default if state is None else state
+
     def __setitem__(self, user_id: str, state: SessionState) -> None:
         self._table.put(user_id, state)
 

@@ -295,12 +295,12 @@ def _groups(marks: list[Mark]) -> Iterable[list[Mark]]:
 
 
 def _insert(state: SessionState, request_id: str, item_id: str, marks: list[Mark]) -> None:
-    new, touches = touch(request_id, item_id, marks), state.touches
+    (new, counts), touches = touch(request_id, item_id, marks), state.touches
     if not touches or touches[-1].seen[0] < new.seen[0]:
         touches.append(new)
     else:
         insort(touches, new, key=order)
-    _add(state.counts, new.counts, 1)
+    _add(state.counts, counts, 1)
     if len(touches) > LIMIT:
         _settle_first(state, 1)
 

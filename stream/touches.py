@@ -51,10 +51,10 @@ class Touch(msgspec.Struct, array_like=True, gc=False):
     state of 50 touches, twenty minutes of which may still change, stays below 2 kB.
 
     >>> touch("r", "a", [(5, CLICK, 0)])
-    Touch(request_id='r', seen=(5, 'a', 1, -1), several=())
-    >>> both = touch("r", "a", [(5, CLICK, 0), (9, DWELL, 250)])
-    >>> both.several, both.marks, both.began
-    (((4, 1, 0), (0, 0, 250)), ((5, 1, 0), (9, 0, 250)), 5)
+    (Touch(request_id='r', seen=(5, 'a', 1, -1), several=()), (1, 0, 0, 0, 0))
+    >>> both, counts = touch("r", "a", [(5, CLICK, 0), (9, DWELL, 250)])
+    >>> both.several, both.marks, both.began, both.counts == counts
+    (((4, 1, 0), (0, 0, 250)), ((5, 1, 0), (9, 0, 250)), 5, True)
     """
 
     request_id: str
@@ -88,12 +88,13 @@ class Touch(msgspec.Struct, array_like=True, gc=False):
         return glance(item_id, self.marks)[1]
 
 
-def touch(request_id: str, item_id: str, marks: Sequence[Mark]) -> Touch:
-    """Return the touch that these marks make, oldest first."""
-    seen, _ = glance(item_id, marks)
+def touch(request_id: str, item_id: str, marks: Sequence[Mark]) -> tuple[Touch, Counts]:
+    """Return the touch that these marks make, oldest first, and what it adds to the counters."""
+    seen, counts = glance(item_id, marks)
     if len(marks) == 1:
-        return Touch(request_id, seen)
-    return Touch(request_id, seen, tuple([(seen[0] - ts, action, share) for ts, action, share in marks]))
+        return Touch(request_id, seen), counts
+    several = tuple([(seen[0] - ts, action, share) for ts, action, share in marks])
+    return Touch(request_id, seen, several), counts
 
 
 def mark(event: Click | Dwell | Feedback, duration_ms: float | None) -> Mark | None:
