@@ -90,17 +90,17 @@ def test_resuming_within_a_drift_equals_running_through(closeness: float) -> Non
     through.checkpoint()
     drifted(through, turned, 160, first=20_000)
     resumed = learner(closeness=closeness)
-    resumed.restore(through.snapshot())
+    resumed.restore(through.snapshot().payload)
     resumed.put_items(ITEMS)
     for online in (through, resumed):
         drifted(online, turned, 160, first=30_000)
-    assert through.snapshot() == resumed.snapshot()
+    assert through.snapshot().payload == resumed.snapshot().payload
 
 
 def test_closeness_may_be_asked_for_between_two_starts() -> None:
     before, after = learner(), learner(closeness=30.0)
     drifted(before, born, 160, first=10_000)
-    after.restore(before.snapshot())
+    after.restore(before.snapshot().payload)
     restored = shown_to(before)
     np.testing.assert_array_equal(shown_to(after), restored)
     moved = []
