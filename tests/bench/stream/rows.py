@@ -42,6 +42,7 @@ SPAN_S: Final = 55.0
 PER_USER: Final = 22
 """Messages of a user in a drained log."""
 
+WINDOWS: Final = f"windows of {job.WINDOW_S:g} s"
 LIMIT_S: Final = 540.0
 SETTLE_S: Final = 5.0
 LOOP_RATE: Final = 1_000
@@ -67,7 +68,8 @@ def throughput(bench: Bench) -> Iterator[Figure]:
             runs[name].append(_drained(bench, int(size * bench.share), [COMMANDS[name]])[0])
     for name, rates in runs.items():
         bar = BAR if name == "ours" else None
-        yield Figure(row="throughput", what=name, unit="messages/s", runs=[r.wall for r in rates], bar=bar)
+        wall = [rate.wall for rate in rates]
+        yield Figure(row="throughput", what=name, unit="messages/s", runs=wall, bar=bar, note=WINDOWS)
         yield Figure(row="throughput", what=name, unit="messages/CPU-s", runs=[r.cpu for r in rates])
     for name, bar in (("idiomatic Faust", 10.0), ("Quix Streams", 1.0), ("Bytewax", 1.0)):
         for unit in Rate._fields:
@@ -128,7 +130,15 @@ def memory(bench: Bench) -> Iterator[Figure]:
     growth = float(np.median(late) / np.median(early))
     resident = [p.memory / 2**20 for p in points[:: max(1, len(points) // 40)]]
     yield Figure(row="memory", what="resident", unit="MiB", runs=resident)
-    yield Figure(row="memory", what="last quarter / second", unit="×", runs=[growth], bar=1.1, at_most=True)
+    yield Figure(
+        row="memory",
+        what="last quarter / second",
+        unit="×",
+        runs=[growth],
+        bar=1.1,
+        at_most=True,
+        note=f"{WINDOWS}, full in both",
+    )
 
 
 def state_size(bench: Bench) -> Iterator[Figure]:
