@@ -86,7 +86,7 @@ def ask(site: Site, users: Sequence[str]) -> None:
     """Ask, at once, for far more recommendations than are answered in a second."""
     candidates = [f"item-{number}" for number in range(CANDIDATES)]
     asked = [
-        encode(RecommendationRequest(request_id="r", user_id=user, ts=1, candidates=candidates))
+        encode(RecommendationRequest(request_id="r", user_id=user, ts=1, k=10, candidates=candidates))
         for user in users
     ]
     with open_producer(site.settings) as producer:
