@@ -37,7 +37,7 @@ def test_a_worker_killed_ten_times_under_load(site: Site, planted: World) -> Non
     done = [0]
     with playing(site.settings, site.settings.prefix, events) as load:
         for _ in range(10):
-            load.wait(chance.uniform(2.0, 9.0))
+            load.wait(chance.uniform(2.0, 7.0))
             worker.kill()
             done.append(committed(site.settings))
             worker = site.start_worker()
