@@ -126,6 +126,6 @@ class Cluster:
         )
 
     def close(self) -> None:
-        self._producer.close(timeout=5)
+        self._producer.close(timeout=PATIENCE_S)
         if self.worker.is_alive():
             self.worker.stop()

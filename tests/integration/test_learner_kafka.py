@@ -53,7 +53,7 @@ def prefix(address: str) -> str:
 def producer(address: str) -> Iterator[KafkaProducer]:
     made = connect_producer(Access(broker=address))
     yield made
-    made.close(timeout=1)
+    made.close(timeout=PATIENCE_S)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def address() -> Iterator[str]:
 def producer(address: str) -> Iterator[KafkaProducer]:
     made = connect_producer(Access(broker=address))
     yield made
-    made.close(timeout=1)
+    made.close(timeout=PATIENCE_S)
 
 
 def send(producer: KafkaProducer, numbers: range) -> None:

@@ -114,7 +114,7 @@ def test_the_learners_connections_are_secured_as_well(
         assert [message.value for message in poll(consumer, 10_000)] == [b"x"]
     finally:
         consumer.close()
-        producer.close(timeout=5)
+        producer.close(timeout=60)
 
 
 def test_a_wrong_password_is_refused(sasl: Access) -> None:
