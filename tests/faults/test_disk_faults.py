@@ -57,12 +57,12 @@ def test_a_full_disk_stops_the_learner_and_spoils_nothing(
         assert "database or disk is full" in loop.worker.log.read_text()
         labels = gauge(loop.worker, "freshrank_labels_total")
         eventually(lambda: gauge(loop.worker, "freshrank_labels_total") > labels + 50, loop.worker, "labels")
-        assert loop.worker.stop() == 0, loop.worker.tail()
         assert snapshots.newest(directory) is not None, "the snapshot before is whole"
 
-        fill(fillers[1])  # what the worker's end has left
         again = site.launch_learner(past.base, {"FRESHRANK_SNAPSHOT_S": "2"})
         assert_ends_for_want_of_space(again, load)
+        assert loop.worker.stop() == 0, loop.worker.tail()
+        fill(fillers[1])  # what the two have left
         loop.worker = site.start_worker()  # it needs the disk for nothing but the database
         for filler in fillers:
             filler.unlink()
