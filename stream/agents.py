@@ -101,8 +101,7 @@ class Agents:
         """Models, evaluations and dead letters → SQL."""
 
         async def register_models(stream: Any) -> None:
-            async for event in stream.events():
-                message = self._take(event)
+            async for message in self._messages(stream):
                 if message.headers.get(KIND) == MANIFEST:
                     await _project_model(projection, message)
 
@@ -112,8 +111,7 @@ class Agents:
                 await projection.write(partial(_put_evaluation, evaluation, place))
 
         async def index_dead_letters(stream: Any) -> None:
-            async for event in stream.events():
-                message = self._take(event)
+            async for message in self._messages(stream):
                 found = refusal(message.value or b"", message.headers)
                 if found is not None:
                     await projection.write(partial(_put_refusal, found))
@@ -136,14 +134,22 @@ class Agents:
 
     async def _records(self, stream: Any, parse: Callable[[Inbound], R]) -> AsyncIterator[tuple[Inbound, R]]:
         """The messages that can be read; a dead letter is sent for every other one."""
-        async for event in stream.events():
-            message = self._take(event)
+        async for message in self._messages(stream):
             try:
                 record = parse(message)
             except InvalidRecord as error:
                 await self._refuser.refuse(message, error)
             else:
                 yield message, record
+
+    async def _messages(self, stream: Any) -> AsyncIterator[Inbound]:
+        """Messages, each acknowledged once the next is asked for.
+
+        Left to itself, Faust also acknowledges the one that an agent was stopped in the midst of.
+        """
+        async for event in stream.noack().events():
+            yield self._take(event)
+            event.ack()
 
     def _take(self, event: Any) -> Inbound:
         message = event.message
