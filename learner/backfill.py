@@ -71,8 +71,6 @@ def train_base(
     worded = wordings(knowledge.catalogue, rows, items, embed, settings.wordings, settings.seed)
     progress("encode items", len(items), len(items))
     examples, ratings = _examples(knowledge, slates, settings.seed)
-    if not examples:
-        raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     ranker = _born(model, examples, settings.seed, backbone).to(device)
     fit = Fit(ranker, knowledge, settings, device, progress, worded)
     cut = len(examples) - int(len(examples) * settings.holdout)
@@ -124,7 +122,7 @@ def continued(
 def _examples(
     knowledge: Knowledge, slates: Iterable[LabeledSlate], seed: int
 ) -> tuple[list[Example], dict[int, Rated]]:
-    """The examples of labels, and the ratings among them by the number of their example."""
+    """The examples of labels, one at least, and the ratings among them by the number of their example."""
     intake = Intake(knowledge, Ledger(capacity=1_000_000), np.random.default_rng(seed))
     examples: list[Example] = []
     ratings: dict[int, Rated] = {}
@@ -137,6 +135,8 @@ def _examples(
             if stars is not None:
                 ratings[len(examples)] = stars
             examples.append(example)
+    if not examples:
+        raise BaseError("backfill: expected at least one labelled slate in the log, found none")
     return examples, ratings
 
 

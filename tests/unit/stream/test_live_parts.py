@@ -188,18 +188,20 @@ def test_who_starts_cold_holds_the_last_stretch_of_the_topic_and_what_was_folded
     assert waiting.take() == []
 
 
+class ModelsRecord:
+    def __init__(self, version: str, value: bytes) -> None:
+        self.key = f"default/{version}/manifest".encode()
+        self.value = value
+        self.headers = [(HEADER, encode(Trace(published=77)))]
+
+
+def assemble(key, value, headers):
+    if value == b"noise":
+        raise CheckpointRefused("models record: expected a chunk, got noise")
+    return None if value is None else (manifest(key.decode().split("/")[1]), value)
+
+
 def test_checkpoints_are_served_and_a_refused_one_says_why(executor):
-    class Record:
-        def __init__(self, version: str, value: bytes) -> None:
-            self.key = f"default/{version}/manifest".encode()
-            self.value = value
-            self.headers = [(HEADER, encode(Trace(published=77)))]
-
-    def assemble(key, value, headers):
-        if value == b"noise":
-            raise CheckpointRefused("models record: expected a chunk, got noise")
-        return None if value is None else (manifest(key.decode().split("/")[1]), value)
-
     async def scenario() -> None:
         feed = CheckpointFeed(
             scorer=world.scorer,
@@ -211,13 +213,13 @@ def test_checkpoints_are_served_and_a_refused_one_says_why(executor):
             on_swap=served.append,
         )
         running = asyncio.create_task(feed.run())
-        feed.on_record(Record("v0", b"old"))
-        feed.on_record(Record("v1", b"good"))
+        feed.on_record(ModelsRecord("v0", b"old"))
+        feed.on_record(ModelsRecord("v1", b"good"))
         feed.on_caught_up()
         async with asyncio.timeout(PATIENCE_S):
             await feed.ready.wait()
         assert [one.manifest.version for one in served] == ["v1"]  # v0 is full too, and older
-        for record in (Record("v2", b"broken"), Record("x", b"noise"), Record("v3", None)):
+        for record in (ModelsRecord("v2", b"broken"), ModelsRecord("x", b"noise"), ModelsRecord("v3", None)):
             feed.on_record(record)
         await world.until("evaluations", 2)
         running.cancel()
