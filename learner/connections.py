@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
+from learner.reconnecting import slow_down
 from schemas.access import Access, client_options
 from schemas.errors import BrokerError
 
@@ -47,7 +48,7 @@ def connect_producer(access: Access) -> KafkaProducer:
     """
     await_broker(access.broker, CONNECT_S)
     try:
-        return KafkaProducer(
+        producer = KafkaProducer(
             **client_options(access),
             acks="all",
             delivery_timeout_ms=int(SEND_S * 1000),
@@ -58,6 +59,8 @@ def connect_producer(access: Access) -> KafkaProducer:
         )
     except KafkaError as error:
         raise BrokerError(f"broker {access.broker}: expected an answer, got {error!r}") from error
+    slow_down(producer._sender)
+    return producer
 
 
 def connect_consumer(access: Access, group: str | None = None, timeout_s: float = CONNECT_S) -> KafkaConsumer:

@@ -17,6 +17,7 @@ from faust.types import TP
 from stream.fetching import patient
 from stream.inbound import Fetched
 from stream.outbox import Outgoing, Sent
+from stream.reconnecting import unhurried
 
 LOOK_S: Final = 0.05
 """How soon to ask again for what a sink does not want yet."""
@@ -68,6 +69,7 @@ class BatchApp(faust.App):  # type: ignore[misc]  # untyped
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        consumer._client._metadata_update = unhurried(consumer._client._metadata_update)
         consumer._client.send = patient(
             consumer._client.send,
             self.consumer.app.on_ask,
@@ -133,6 +135,11 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped
 
 class _Producer(driver.Producer):  # type: ignore[misc]  # untyped
     """Faust's producer, which also sends batches that were built whole: one future for all its records."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        producer.client._metadata_update = unhurried(producer.client._metadata_update)
+        return producer
 
     async def send_many(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[Sent]:
         """Hand records of one partition to the buffer, in order; returns the delivery of each."""

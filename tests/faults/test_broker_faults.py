@@ -24,7 +24,7 @@ TOKEN, DATABASE_PASSWORD = "battery-staple", "horse-correct"
 LINE_BYTES = 8_192
 """As long as nothing in the head of an HTTP request may be."""
 
-IDLE_CORES = 0.5
+IDLE_CORES = 0.2
 """More than this, while there is nothing to do but to wait, is a busy loop."""
 
 
