@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from learner.base import Base, load_base
-from learner.connections import await_broker, connect_producer
+from learner.connections import close_producer, connect_producer, require_answer
 from learner.follower import follow
 from learner.group import joined
 from learner.items import ItemFeed, ItemQueue
@@ -31,12 +31,18 @@ from learner.settings import LearnerSettings
 from learner.shared_ports import NoItems, first_clock, shared_ports
 from learner.snapshots import SnapshotWriter
 from learner.text import TextEncoder
+from learner.watchdog import watch
 from schemas import topics
 from schemas.errors import FreshrankError
 
 logger = logging.getLogger("learner")
 
 CLOSE_S = 1.0
+ANSWER_S = 5.0
+"""How long the broker may take to say that it is there when the learner ends."""
+
+END_S = 25.0
+"""From the order to stop to the forced end: what is waited for takes 17, orchestrators kill after 30."""
 
 
 def main() -> int:
@@ -46,6 +52,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    watch(stop.is_set, END_S)
     try:
         serve(LearnerSettings.from_env(os.environ), stop, os.environ)
     except FreshrankError as error:
@@ -68,7 +75,7 @@ def serve(settings: LearnerSettings, stop: threading.Event, environ: Mapping[str
             agreed = threading.Event()
             shared = shared_ports(ranks, ports, stop, agreed)
             run(settings, online, shared, first_clock(ranks, now_ms), agreed)
-        await_broker(settings.broker, CLOSE_S)  # who is stopped while it is away has to say so
+        require_answer(settings, ANSWER_S)  # who is stopped while it is away has to say so
 
 
 def now_ms() -> int:
@@ -86,7 +93,7 @@ def _open_learner(settings: LearnerSettings, base: Base, ranks: Ranks, closing: 
 
 def _open_ports(settings: LearnerSettings, base_hash: str, ranks: Ranks, closing: ExitStack) -> Ports:
     producer = connect_producer(settings)
-    closing.callback(producer.close, timeout=CLOSE_S)
+    closing.callback(close_producer, producer, CLOSE_S)
     labels = LabelSource(
         settings,
         settings.prefix,

@@ -84,6 +84,30 @@ def connect_consumer(access: Access, group: str | None = None, timeout_s: float 
         raise BrokerError(f"broker {access.broker}: expected an answer, got {error!r}") from error
 
 
+def require_answer(access: Access, timeout_s: float) -> None:
+    """Return when a broker has answered: one that hangs accepts connections as well.
+
+    Raises:
+        BrokerError: none did in time.
+    """
+    connect_consumer(access, timeout_s=timeout_s).close(timeout_ms=int(timeout_s * 1000))
+
+
+def close_producer(producer: KafkaProducer, timeout_s: float) -> None:
+    """Close a producer when all that it was given is acknowledged.
+
+    Raises:
+        BrokerError: it was not, in time.
+    """
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaError as error:
+        place = ",".join(producer.config["bootstrap_servers"])
+        raise BrokerError(
+            f"broker {place}: expected what was sent to be acknowledged within {timeout_s} s, got {error!r}"
+        ) from error
+
+
 def await_broker(bootstrap: str, timeout_s: float) -> None:
     """Wait until a server accepts connections: a client that finds nobody leaks threads and sockets.
 

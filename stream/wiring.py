@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from learner.connections import LOOK_S
 from learner.follower import follow
 from learner.query import TASKS, Query, utility
+from learner.watchdog import watch
 from schemas.errors import BaseError
 from schemas.topics import ITEMS, MODELS, Topic
 from stream import oddity
@@ -51,7 +52,6 @@ from stream.serving import ScorerThread, Serving
 from stream.session_table import SessionTable, SessionView
 from stream.settings import Settings
 from stream.storage import Store
-from stream.watchdog import watch
 from stream.web import add_pages
 
 if TYPE_CHECKING:

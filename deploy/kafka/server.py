@@ -4,11 +4,14 @@
 `KafkaServer`. Needs Java 17 and Maven, no container.
 """
 
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +139,18 @@ class KafkaServer:
     def kill(self) -> None:
         """End the broker as a crash would."""
         self._server.kill()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let the broker hold still while the block runs: its connections stay, and new ones are accepted."""
+        pid = self._server.pid
+        if pid is None:
+            raise BrokerError("broker: expected it to run, got none to hold")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _scram(identity: Identity) -> str:

@@ -1,4 +1,4 @@
-"""SHELL: the bound on shutting down. A worker whose broker vanished would wait for it for ever."""
+"""SHELL: the bound on shutting down. Without it, processes wait for a broker that is gone or hangs."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def watch(should_stop: Callable[[], bool], limit_s: float = SHUTDOWN_S) -> None:
     """Start a daemon thread that ends the process, code 1, when stopping takes longer than `limit_s`.
 
-    What was not committed is read again by the next worker, so nothing is lost by leaving.
+    What was not committed, or snapshotted, is read again by the next one: nothing is lost by leaving.
     """
     threading.Thread(target=_watch, args=(should_stop, limit_s), name="watchdog", daemon=True).start()
 
