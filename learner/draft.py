@@ -1,11 +1,12 @@
 """PURE: what learning gives: a summary of each step, and weights that are ready to be published."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from learner.checkpoint import content_hash, encode, version_of
 from learner.scoring_state import Copy
+from learner.usual import MeanLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Name:
 class Draft:
     """The scoring weights of a moment, to be published. `before` names those they go on from, if not full.
 
-    `learned` examples had the mean `metrics["loss"]`; that of earlier checkpoints is about `usual_loss`.
+    `tested` is what is known of their losses; that of earlier checkpoints is about `usual_loss`.
     `payload` and `version` are made when they are first asked for: that can be on another thread.
     """
 
@@ -50,7 +51,7 @@ class Draft:
     base: str
     examples_seen: int
     metrics: dict[str, float]
-    learned: int = 0
+    tested: Sequence[MeanLoss] = ()
     usual_loss: float | None = None
 
     @cached_property

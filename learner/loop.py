@@ -287,9 +287,11 @@ def fault_in(draft: Draft) -> str | None:
     broken = {name: value for name, value in draft.metrics.items() if not math.isfinite(value)}
     if broken:
         return f"metrics {broken}"
-    loss, usual = draft.metrics.get("loss"), draft.usual_loss
-    if loss and usual and (loss - EXPLODED * usual) * draft.learned > EXPLODED_NATS:
-        return f"loss {loss:.4g} over {draft.learned} examples, usually {usual:.4g}"
+    usual = draft.usual_loss
+    for tested in draft.tested:
+        beyond = (tested.loss - EXPLODED * (usual or 0.0)) * tested.examples
+        if not math.isfinite(beyond) or (usual and beyond > EXPLODED_NATS):
+            return f"loss {tested.loss:.4g} over {tested.examples} examples, usually {usual or math.nan:.4g}"
     weights = draft.weights.not_finite()
     return f"weights {weights}" if weights else None
 

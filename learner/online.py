@@ -1,7 +1,6 @@
 """The online learner without its wires: labels in, checkpoints and snapshots out."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,6 +28,7 @@ from learner.trainer_state import Lineage, TrainerState, Words, below, unpack
 from learner.update import Updater, adapted
 from learner.update_settings import UpdateSettings
 from learner.user_share import UserShare
+from learner.usual import Losses, MeanLoss
 from schemas.environment import variable
 from schemas.errors import SnapshotError
 from schemas.events import Item
@@ -38,6 +38,9 @@ FULL_EVERY = 20
 """Every so many checkpoints one is full, so that a scorer starting cold has little to read."""
 
 LEDGER_CAPACITY = 100_000
+
+NEWEST = 4
+"""Slates by which a first step is judged: what it has ruined, it has ruined for all."""
 
 
 class OnlineLearner:
@@ -64,8 +67,8 @@ class OnlineLearner:
         )
         self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
         self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
-        self._losses: list[tuple[float, int]] = []  # with the number of examples
-        self._usual_loss: float | None = None
+        self._losses = Losses()
+        self._newest: Sequence[Example] = ()
         self._shares = UserShare(settings.user_share)
         self.examples_seen = 0
         self._published = 0
@@ -113,9 +116,10 @@ class OnlineLearner:
         for example in fresh:
             self._memory.add(example, self._rng)
         self._touch([*fresh, *replayed])
-        examples = sum(len(example.positions) - len(example.log_q) for example in fresh)
+        examples = _pairs(fresh)
         self.examples_seen += examples
-        self._losses.append((stepped.loss, examples))
+        self._losses.add(MeanLoss(stepped.loss, examples))
+        self._newest = fresh[:NEWEST]
         return Learned(examples=examples, loss=stepped.loss, label_ids=new, drifted=stepped.drifted)
 
     def _hold_back(self, slate: LabeledSlate, example: Example | None) -> Example | None:
@@ -175,18 +179,18 @@ class OnlineLearner:
         due = self._is_settled()
         full = due or self._published % FULL_EVERY == 0
         touched = self._everything() if due else self._touched if full else self._unpublished
-        loss = _mean(self._losses)
+        loss = self._losses.mean
         draft = Draft(
             weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full), full),
             before=None if full or self._draft is None else self._draft.name,
             base=self._base.hash,
             folded=self._lineage.folded,
             examples_seen=self.examples_seen,
-            metrics={} if loss is None else {"loss": loss},
-            learned=sum(n for _, n in self._losses),
-            usual_loss=self._usual_loss,
+            metrics={} if loss is None else {"loss": loss.loss},
+            tested=[] if loss is None else self._tested(loss),
+            usual_loss=self._losses.expected,
         )
-        self._note_loss(loss)
+        self._losses.publish()
         self._draft, self._folding = draft, draft if due else None
         self._updater.publish()
         self._shares.publish()
@@ -200,10 +204,16 @@ class OnlineLearner:
         many = bool(every) and self.examples_seen - self._lineage.since >= every
         return many or self._updater.pruned_energy < below  # NaN is not
 
-    def _note_loss(self, loss: float | None) -> None:
-        self._losses.clear()
-        if loss is not None and math.isfinite(loss):
-            self._usual_loss = loss if self._usual_loss is None else 0.9 * self._usual_loss + 0.1 * loss
+    def _tested(self, loss: MeanLoss) -> list[MeanLoss]:
+        """`loss`, of before each step; for the first checkpoint the newest ones' by the weights of now, too.
+
+        No step moves a weight by more than the step size, and whether that is too much shows in the loss of
+        the step after it. Behind the first there may be none.
+        """
+        if self._published:
+            return [loss]
+        newest = [self._still_true(example) for example in self._newest]
+        return [loss, MeanLoss(self._updater.loss_of(newest), _pairs(newest))]
 
     def roll_back(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights and counts of an older version, a full checkpoint over the present base.
@@ -220,8 +230,8 @@ class OnlineLearner:
         apply(self.ranker, known, tensors, base_numbering(known, self._base.ids), full=True)
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
         self._touched = self._everything()
-        self._published, self._draft, self._folding, self._usual_loss = 0, None, None, None
-        self._losses.clear()
+        self._published, self._draft, self._folding = 0, None, None
+        self._losses.restore(None)
 
     def _everything(self) -> dict[str, set[int]]:
         return {name: set(range(1, len(self.knowledge.vocabulary.index(name)))) for name in Vocabulary.NAMES}
@@ -295,7 +305,7 @@ class OnlineLearner:
             ids=self.knowledge.vocabulary.snapshot(),
             rng=json.dumps(self._rng.bit_generator.state),
             examples_seen=self.examples_seen,
-            usual_loss=self._usual_loss,
+            usual_loss=self._losses.usual,
             lineage=self._lineage,
             shares=self._shares.snapshot(),
             waiting={index: turnover.waiting() for index, turnover in turnovers.items()},
@@ -349,7 +359,8 @@ class OnlineLearner:
 
     def _restore_state(self, state: TrainerState) -> None:
         words = state.words
-        self._losses.clear()  # a rollback must not be judged by the losses that caused it
+        self._losses.restore(words.usual_loss)
+        self._newest = ()
         self._intake.ledger.restore(state.ledger)
         self._memory.restore(state.memory)
         self._rng.bit_generator.state = json.loads(words.rng)
@@ -358,7 +369,7 @@ class OnlineLearner:
         self.examples_seen = words.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
-        self._lineage, self._usual_loss = words.lineage, words.usual_loss
+        self._lineage = words.lineage
         self._shares.restore(words.shares)
 
 
@@ -370,7 +381,6 @@ def _as_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
-def _mean(losses: Sequence[tuple[float, int]]) -> float | None:
-    """Mean loss of an example."""
-    examples = sum(n for _, n in losses)
-    return sum(loss * n for loss, n in losses) / examples if examples else None
+def _pairs(examples: Sequence[Example]) -> int:
+    """How many outcomes there are, rivals left out."""
+    return sum(len(example.positions) - len(example.log_q) for example in examples)

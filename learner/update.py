@@ -28,7 +28,7 @@ from learner.energy import energies, faded, pruned_share
 from learner.knowledge import Knowledge
 from learner.losses import proximal
 from learner.moments import load_moments, moments_of
-from learner.objective import logits_of, pair_costs, prepare, slate_losses
+from learner.objective import example_loss, logits_of, pair_costs, prepare, slate_losses
 from learner.ranker import SMALL, TABLES, Ranker
 from learner.ranks import Ranks, share, sum_gradients
 from learner.scoring_state import reset
@@ -147,6 +147,13 @@ class Updater:
             if self.steps % self._settings.allocate_every == 0:
                 self._allocate()
         return Stepped(cost / weight if weight else 0.0, drifted)
+
+    @torch.no_grad()
+    def loss_of(self, examples: Sequence[Example]) -> float:
+        """The examples' mean loss per unit of weight, by the weights of now; changes nothing."""
+        with self._precision:
+            loss, _ = example_loss(self._ranker, self._knowledge, examples, self._device)
+        return float(loss)
 
     def _backward(self, fresh: Sequence[Example], replayed: Sequence[Example]) -> list[float]:
         """Leave the gradients of all ranks' examples, these being everybody's.

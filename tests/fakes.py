@@ -9,6 +9,7 @@ from learner import checkpoint
 from learner.draft import Draft, Learned
 from learner.ports import ItemChange, Prepare, Received, State
 from learner.scoring_state import Copy
+from learner.usual import MeanLoss
 from schemas.checkpoint import Manifest, Snapshot
 from schemas.evaluation import Evaluation
 from schemas.events import Item
@@ -70,12 +71,13 @@ class FakeOnline:
     def checkpoint(self) -> Draft:
         value = float("nan") if self.corrupt.intersection(self.weights) else float(len(self.weights))
         weights = {"weight": torch.tensor([value])}
+        loss = 1e3 if self.exploding.intersection(self.weights) else 0.5
         return Draft(
             weights=Copy(dense=weights, numbers={}, names={}, rows={}, counts={}),
             base="base" + "'" * len(self.folding.intersection(self.weights)),
             examples_seen=len(self.weights),
-            metrics={"loss": 1e3 if self.exploding.intersection(self.weights) else 0.5},
-            learned=2,
+            metrics={"loss": loss},
+            tested=[MeanLoss(loss, 2)],
             usual_loss=0.5,
         )
 

@@ -18,6 +18,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deploy.kafka.server import KafkaServer
 from learner import snapshots
@@ -41,6 +42,7 @@ from tests.bench.report import ROOT, Figure, machine, show, write
 from tests.processes import Process, running
 
 BATCH, BLOCK, REVISIONS = 250, 500, 3
+PUBLISHED = 10 * BATCH
 SHAPE = RankerSettings(
     width=16, layers=1, heads=2, hidden=8, items=512, users=2_048, attributes=64, contexts=16
 )
@@ -74,14 +76,14 @@ def _label(slate: int, revision: int, ts: int) -> LabeledSlate:
 class Run:
     """A learner's process over the labels of one broker, killed and started at will."""
 
-    def __init__(self, broker: str, directory: Path, base: str) -> None:
+    def __init__(self, broker: str, directory: Path, base: str, snapshot_s: float) -> None:
         self.settings = LearnerSettings(
             broker=broker,
             state_dir=str(directory),
-            publish_examples=10 * BATCH,
+            publish_examples=PUBLISHED,
             batch_min=BATCH,
             batch_max=BATCH,
-            snapshot_s=2.0,
+            snapshot_s=snapshot_s,
         )
         self._directory, self._snapshots = directory, self.settings.snapshot_dir(base)
 
@@ -104,6 +106,8 @@ class Run:
         return found[0]
 
     def finish(self, process: Process, count: int) -> None:
+        # Where all was learned before a kill there is nothing to wait for but its start.
+        process.until(lambda: "catalogue:" in process.output(), PATIENCE_S, "its start")
         process.until(lambda: self.learned() == count, PATIENCE_S, f"{count} labels in a snapshot")
         assert process.stop() == 0, process.tail()
 
@@ -137,9 +141,15 @@ def different(one: bytes, other: bytes) -> list[str]:
     """Names of the parts, of weights and of all else, in which two trainer states differ."""
     left, right = unpack(one), unpack(other)
     names = left.tensors.keys() | right.tensors.keys()
-    apart = [name for name in names if not torch.equal(left.tensors[name], right.tensors[name])]
+    apart = [name for name in names if not _same(left.tensors[name], right.tensors[name])]
     told = ("words", "touched", "ledger", "memory", "base")
     return apart + [name for name in told if getattr(left, name) != getattr(right, name)]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are alike to the bit; NaN, which stands for what is not known yet, is itself."""
+    raw, other_raw = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))
+    return one.shape == other.shape and torch.equal(raw, other_raw)
 
 
 def no_text(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -161,8 +171,8 @@ def broker(kind: str, directory: Path) -> Iterator[str]:
         server.stop()
 
 
-def crash(kind: str, count: int, kills: int, seed: int) -> Iterator[Figure]:
-    """Both learners over the same log, one after the other."""
+def crash(kind: str, count: int, kills: int, seed: int, snapshot_s: float = 2.0) -> Iterator[Figure]:
+    """Both learners over the same log, one after the other; snapshots are that far apart."""
     with ExitStack() as closing:
         home = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         for name in ("kafka", "killed", "undisturbed"):
@@ -174,9 +184,9 @@ def crash(kind: str, count: int, kills: int, seed: int) -> Iterator[Figure]:
         base = train_base([], past, no_text, DEFAULT_TEXT_ENCODER, SHAPE, BackfillSettings(epochs=1)).base
         for name in ("killed", "undisturbed"):
             save_base(base, home / name / "base")
-        disturbed = Run(address, home / "killed", base.hash)
+        disturbed = Run(address, home / "killed", base.hash, snapshot_s)
         survived = killed(disturbed, count, kills, random.Random(seed))
-        undisturbed = Run(address, home / "undisturbed", base.hash)
+        undisturbed = Run(address, home / "undisturbed", base.hash, snapshot_s)
         with running(undisturbed.process()) as process:
             undisturbed.finish(process, count)
         expected = [label.label_id for label in labels(count)]
@@ -211,7 +221,7 @@ def _send(address: str, count: int) -> None:
 
 
 @click.command()
-@click.option("--labels", "count", default=300_000, show_default=True, help=f"A multiple of {10 * BATCH:,}.")
+@click.option("--labels", "count", default=300_000, show_default=True, help=f"A multiple of {PUBLISHED:,}.")
 @click.option("--kills", default=20, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option(

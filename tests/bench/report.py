@@ -1,6 +1,7 @@
 """What a benchmark found: one table to read, one JSON file with every run's figure, and where it was run."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -81,9 +82,18 @@ def _number(value: float) -> str:
 
 def write(path: Path, before: dict[str, object], figures: Sequence[Figure]) -> None:
     """Write the figures with the machine as it was before and is now."""
-    rows = [asdict(figure) | {"median": figure.median, "met": figure.met} for figure in figures]
+    rows = [
+        asdict(figure)
+        | {"runs": [_finite(run) for run in figure.runs], "median": _finite(figure.median), "met": figure.met}
+        for figure in figures
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": before, "load_after": os.getloadavg(), "figures": rows}, indent=1))
+
+
+def _finite(value: float) -> float | None:
+    """What JSON has no number for, because there was nothing to measure, is null."""
+    return value if math.isfinite(value) else None
 
 
 def _commit() -> str:

@@ -44,7 +44,7 @@ ROWS: dict[str, Row] = {
 
 def _killed(short: bool) -> Iterator[Figure]:
     """The learner under SIGKILL, as `make bench-crash` has it."""
-    return crash("embedded", 5_000, 2, 0) if short else crash("kafka", 300_000, 20, 0)
+    return crash("embedded", 20_000, 2, 0, snapshot_s=0.1) if short else crash("kafka", 300_000, 20, 0)
 
 
 OVER_LOGS = {"quality": quality, "freshness": freshness}

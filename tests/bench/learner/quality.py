@@ -1,6 +1,8 @@
 """Quality: `freshrank evaluate` as it is, over converted logs, its figures beside their bars. Takes hours."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,11 +64,16 @@ def quality(logs: Path, short: bool) -> Iterator[Figure]:
 
 
 def freshness(logs: Path, short: bool) -> Iterator[Figure]:
-    """Click AUC of one arm, served as fresh as once a minute and as stale as never."""
+    """Click AUC of one arm, served as fresh as once a minute and as stale as never; each less the next."""
     report = _report(logs, KUAIRAND, (OURS,), FRESHNESS, short)
     for name, arm in report["arms"].items():
-        seeds, ci95 = arm["seeds"]["auc.click"], arm["ci95"]["auc.click"]
+        seeds, ci95 = _numbers(arm["seeds"]["auc.click"]), arm["ci95"]["auc.click"]
         yield Figure(row="freshness", what=f"click AUC, {name}", unit="", runs=seeds, note=_interval(ci95))
+    fresher = list(report["arms"])
+    for one, other in pairwise(fresher):
+        apart = report["differences"][f"{one} - {other}"]["auc.click"]
+        what, note = f"{one} less {other}", _interval(apart["ci95"])
+        yield Figure(row="freshness", what=what, unit="", runs=_numbers([apart["value"]]), bar=0, note=note)
 
 
 def _report(
@@ -86,14 +93,14 @@ def _report(
 def _compared(protocol: Protocol, report: Mapping[str, Any]) -> Iterator[Figure]:
     ours = report["arms"][OURS]
     for bar in protocol.bars:
-        what = f"{protocol.log}: {bar.name}"
-        runs = [_at(ours, bar.path)]
-        note = _interval(ours["ci95"].get(".".join(bar.path)))
+        what, name = f"{protocol.log}: {bar.name}", ".".join(bar.path)
+        runs = _numbers(ours["seeds"].get(name, [_at(ours, bar.path)]))
+        note = _interval(ours["ci95"].get(name))
         yield Figure(
             row="quality", what=what, unit="", runs=runs, bar=bar.bar, at_most=bar.at_most, note=note
         )
     for name, arm in report["arms"].items():
-        runs = arm["seeds"][protocol.compared]
+        runs = _numbers(arm["seeds"][protocol.compared])
         what = f"{protocol.log}: {protocol.compared} of {name}"
         yield Figure(row="quality", what=what, unit="", runs=runs)
         if name != OURS:
@@ -101,7 +108,9 @@ def _compared(protocol: Protocol, report: Mapping[str, Any]) -> Iterator[Figure]
             # Not below `full` by more than .002; above every other.
             bar_of = -0.002 if name == IN_FULL else 0.0
             what, note = f"{protocol.log}: {OURS} less {name}", _interval(apart["ci95"])
-            yield Figure(row="quality", what=what, unit="", runs=[apart["value"]], bar=bar_of, note=note)
+            yield Figure(
+                row="quality", what=what, unit="", runs=_numbers([apart["value"]]), bar=bar_of, note=note
+            )
     yield from _bytes(protocol.log, report["arms"])
 
 
@@ -113,11 +122,16 @@ def _bytes(log: str, arms: Mapping[str, Any]) -> Iterator[Figure]:
         yield Figure(row="quality", what=what, unit="%", runs=[100 * own / other], bar=2, at_most=True)
 
 
-def _at(report: Mapping[str, Any], path: Sequence[str]) -> float:
+def _at(report: Mapping[str, Any], path: Sequence[str]) -> float | None:
     found: Any = report
     for key in path:
         found = found[key]
-    return float("nan") if found is None else float(found)
+    return None if found is None else float(found)
+
+
+def _numbers(runs: Sequence[float | None]) -> list[float]:
+    """A report says None where there was nothing to measure."""
+    return [math.nan if run is None else run for run in runs]
 
 
 def _interval(ci95: Sequence[float] | None) -> str:

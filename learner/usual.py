@@ -1,0 +1,68 @@
+"""PURE: what examples usually cost: a loss far beyond it is no chance."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+KNOWS_NOTHING: Final = math.log(2)
+"""Loss of who knows nothing: what is usual is no less, as long as nothing was published to tell."""
+
+_KEPT: Final = 0.9
+"""How much of what was usual stays so with each checkpoint."""
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """The mean loss of so many examples."""
+
+    loss: float
+    examples: int
+
+
+class Losses:
+    """The losses since the last checkpoint, and what those of earlier ones were like.
+
+    >>> losses = Losses()
+    >>> losses.add(MeanLoss(0.2, 10)); losses.add(MeanLoss(0.5, 20))
+    >>> losses.mean, round(losses.expected, 3)
+    (MeanLoss(loss=0.4, examples=30), 0.693)
+    >>> losses.publish()
+    >>> losses.mean, losses.expected
+    (None, 0.4)
+    """
+
+    def __init__(self) -> None:
+        self._since: list[MeanLoss] = []
+        self.usual: float | None = None
+
+    def add(self, tested: MeanLoss) -> None:
+        """Note what a step's examples cost before it."""
+        self._since.append(tested)
+
+    @property
+    def mean(self) -> MeanLoss | None:
+        """The mean loss of all examples since the last checkpoint."""
+        examples = sum(one.examples for one in self._since)
+        if not examples:
+            return None
+        return MeanLoss(sum(one.loss * one.examples for one in self._since) / examples, examples)
+
+    @property
+    def expected(self) -> float | None:
+        """What is usual; before the first checkpoint what the first step met: the base as it was trained."""
+        if self.usual is not None or not self._since:
+            return self.usual
+        return max(self._since[0].loss, KNOWS_NOTHING)
+
+    def publish(self) -> None:
+        """Begin the next checkpoint: the losses until now become a part of what is usual."""
+        tested = self.mean
+        if tested is not None and math.isfinite(tested.loss):
+            known = tested.loss if self.usual is None else self.usual
+            self.usual = _KEPT * known + (1 - _KEPT) * tested.loss
+        self._since.clear()
+
+    def restore(self, usual: float | None) -> None:
+        """Go back to what was usual once: what comes must not be judged by losses that went before."""
+        self._since.clear()
+        self.usual = usual
