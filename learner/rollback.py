@@ -30,7 +30,11 @@ from schemas.errors import BrokerError, SnapshotError
 SEND_S = 60.0
 
 GIVEN = "given"
-"""Directory, beside an exported adapter, of the base whose rows have gone to other ids."""
+"""Directory, beside an exported adapter, of the base whose rows have gone to other ids.
+
+It is for the adapter alone. Checkpoints count rows and fold by the base before it, so that scorers refuse
+them over this one.
+"""
 
 
 def served_by(base: Base, chain: Sequence[Whole]) -> Scorer:

@@ -108,7 +108,8 @@ def export_model(settings: LearnerSettings, version: str, directory: Path) -> No
 
     Where the learner has consolidated, that base is written there, too: workers can start from it with
     FRESHRANK_BASE, when what was folded into it is no longer in the models topic. Where rows of the base have
-    gone to new ids, peft needs the base that is written to `given`, in which these rows are nothing.
+    gone to new ids, peft needs the base that is written to `given`, in which these rows are nothing. No
+    worker starts from that one: checkpoints number their rows by the base that the learner stands on.
     """
     from learner.base import load_base
     from learner.rollback import export_version

@@ -50,9 +50,15 @@ def run_ranks(directory: Path, size: int) -> None:
             assert process.wait(PATIENCE_S) == 0, process.tail()
 
 
-def ranks(group: Process) -> list[psutil.Process]:
-    """The ranks that torchrun has started."""
-    return [one for one in psutil.Process(group.pid).children() if one.cmdline()[-2:] == ["-m", "learner"]]
+def rank(group: Process, number: int) -> psutil.Process:
+    """One of the learners that torchrun has started."""
+    children = psutil.Process(group.pid).children()
+    return next(one for one in children if one.environ().get("RANK") == str(number))
+
+
+def restored(group: Process) -> int:
+    """How often a rank has gone on from a snapshot."""
+    return group.output().count("restored snapshot")
 
 
 def test_two_ranks_end_where_one_does(tmp_path: Path) -> None:
@@ -68,19 +74,23 @@ def test_two_ranks_end_where_one_does(tmp_path: Path) -> None:
             assert torch.equal(two[name], tensor), name
 
 
-def test_a_rank_that_is_killed_costs_and_repeats_no_label(
+def test_ranks_that_are_killed_cost_and_repeat_no_label(
     address: str, producer: KafkaProducer, base: Base, tmp_path: Path
 ) -> None:
     save_base(base, tmp_path / "base")
-    send(producer, range(200))
-    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", "--monitor-interval=0.1"]
+    send(producer, range(100))
+    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=2", "--monitor-interval=0.1"]
     command = [sys.executable, "-m", *torchrun, f"--master-port={free_port()}", "-m", "learner"]
     with running(Process(command, environment(address, tmp_path), tmp_path / "ranks.log")) as group:
         group.until(lambda: learned(tmp_path, base), PATIENCE_S, "a snapshot")
-        send(producer, range(200, 400))
-        ranks(group)[-1].kill()
-        group.until(lambda: "restored snapshot" in group.output(), PATIENCE_S, "to be started again")
+        for number in (1, 0):  # one that only learns, and the one that publishes and snapshots, too
+            before = restored(group)
+            send(producer, range(100 * (2 - number), 100 * (3 - number)))
+            rank(group, number).kill()
+            group.until(lambda so_far=before: restored(group) == so_far + 2, PATIENCE_S, "both to go on")
+        send(producer, range(300, 400))
         group.until(lambda: learned(tmp_path, base) == 400, PATIENCE_S, "all labels in a snapshot")
+        assert "1200 examples seen" in group.output(), "what is snapshotted was published"
     online = OnlineLearner(base, no_text, UpdateSettings(), 0)
     found = snapshots.newest(snapshot_dir(tmp_path, base))
     assert found is not None

@@ -20,6 +20,7 @@ from learner.query import Query
 from learner.rollback import GIVEN, export_version, served_by, whole_payload
 from learner.scorer import Scorer, score
 from learner.update_settings import UpdateSettings
+from schemas.errors import CheckpointRefused
 from schemas.labels import LabeledSlate
 from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, slates, turned
@@ -136,6 +137,8 @@ def test_what_is_exported_after_rows_changed_owners_is_over_a_base_without_the_o
     for ours, theirs in zip(served.score(queries), answers, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert_agree(online, served, seen)
+    with pytest.raises(CheckpointRefused, match=over.hash):  # that one is for peft alone
+        scorer(over).apply(chain[0].manifest, chain[0].payload)
 
 
 def test_a_whole_payload_after_rows_changed_owners_is_what_was_served() -> None:
