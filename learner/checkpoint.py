@@ -218,7 +218,7 @@ def _parse_key(key: bytes | None) -> tuple[str, str]:
 
 
 def _chunk_number(name: str, part: str) -> int:
-    if not part.isdecimal():
+    if not part.isdecimal() or len(part) > VERSION_DIGITS:
         raise CheckpointRefused(f"checkpoint {name}: expected a chunk number in the key, got {part!r}")
     return int(part)
 

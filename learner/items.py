@@ -10,6 +10,7 @@ from learner.ports import ItemChange
 from schemas import codec
 from schemas.errors import InvalidRecord
 from schemas.events import Item
+from schemas.headers import schema_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,5 +67,5 @@ class ItemFeed:
 def _change(message: Message) -> ItemChange:
     if message.value is None:
         return ItemChange((message.key or b"").decode(errors="replace"), None)
-    item = codec.decode(Item, message.value)
+    item = codec.decode(Item, message.value, schema_of(dict(message.headers)))
     return ItemChange(item.item_id, item)

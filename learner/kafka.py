@@ -24,8 +24,10 @@ from learner.connections import (
 from learner.ports import Prepare, Received
 from schemas import codec, topics, trace
 from schemas.access import Access
-from schemas.errors import BrokerError, InvalidRecord, Reason
+from schemas.deadletters import enclose
+from schemas.errors import BrokerError, InvalidRecord
 from schemas.evaluation import Evaluation
+from schemas.headers import schema_of
 from schemas.labels import LabeledSlate
 from schemas.trace import Trace
 
@@ -114,10 +116,18 @@ class LabelSource:
     def _refuse(self, message: Message, error: InvalidRecord) -> None:
         self.refused += 1
         logger.warning("labels %d@%d refused: %s", message.partition, message.offset, error)
-        headers = _dead_letter_headers(message, error)
-        value = (message.value or b"")[: codec.MAX_BYTES]
+        letter = enclose(
+            error,
+            topic=topics.LABELS.name,
+            partition=message.partition,
+            offset=message.offset,
+            key=message.key,
+            value=message.value,
+            headers=dict(message.headers),
+        )
         # Learning waits for it: what is refused must be on record before its offset is passed.
-        _acknowledged([self._producer.send(self._dead_letters, value, message.key, headers)], CONNECT_S)
+        headers = list(letter.headers.items())
+        _acknowledged([self._producer.send(self._dead_letters, letter.value, letter.key, headers)], CONNECT_S)
 
 
 class ModelSink:
@@ -192,37 +202,16 @@ def _acknowledged(sent: Iterable[Any], timeout_s: float = SEND_S) -> None:
 
 def _receive(message: Message) -> Received:
     headers = dict(message.headers)
-    slate = codec.decode(LabeledSlate, message.value or b"", _schema(headers))
+    slate = codec.decode(LabeledSlate, message.value or b"", schema_of(headers))
     return Received(slate, _trace(headers), message.partition, message.offset)
-
-
-def _schema(headers: Mapping[str, bytes]) -> int:
-    stated = headers.get(codec.SCHEMA_HEADER)
-    if stated is None:
-        return codec.SCHEMA_VERSION
-    if not stated.isdigit():
-        raise InvalidRecord(Reason.SCHEMA_UNSUPPORTED, f"header schema {stated!r}, expected digits")
-    return int(stated)
 
 
 def _trace(headers: Mapping[str, bytes]) -> Trace:
     """The stamps so far; a damaged header costs a measurement and not the label."""
     try:
-        return msgspec.json.decode(headers.get(trace.HEADER, b"{}"), type=Trace)
+        return msgspec.json.decode(headers.get(trace.HEADER) or b"{}", type=Trace)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Trace()
-
-
-def _dead_letter_headers(message: Message, error: InvalidRecord) -> list[tuple[str, bytes]]:
-    """The headers that every dead letter has, whoever refused it."""
-    added = {
-        "reason": error.reason.encode(),
-        "detail": error.detail[:1_000].encode(errors="replace"),
-        "topic": topics.LABELS.name.encode(),
-        "partition": b"%d" % message.partition,
-        "offset": b"%d" % message.offset,
-    }
-    return list((dict(message.headers) | added).items())
 
 
 def _log_commit(_offsets: object, response: object) -> None:

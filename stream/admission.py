@@ -1,7 +1,9 @@
 """PURE: whether an event's time can be believed, against the time at which it was logged."""
 
 from schemas.errors import InvalidRecord, Reason
+from schemas.headers import number
 from schemas.topics import RETENTION_MS
+from schemas.trace import LOGGED_AT
 
 FUTURE_MS = 600_000
 """How far a producer's clock may run ahead."""
@@ -11,16 +13,14 @@ def reference_ms(logged_at: bytes | None, timestamp_ms: int) -> int:
     """Return when the event was first logged: the `logged-at` header, else the message's own timestamp.
 
     Raises:
-        InvalidRecord: the header is not ASCII digits.
+        InvalidRecord: the header is not a number.
 
     >>> reference_ms(b"1500", 2000), reference_ms(None, 2000)
     (1500, 2000)
     """
     if logged_at is None:
         return timestamp_ms
-    if not logged_at.isdigit():
-        raise InvalidRecord(Reason.INVALID, f"header logged-at is {logged_at[:32]!r}, expected ASCII digits")
-    return int(logged_at)
+    return number(LOGGED_AT, logged_at)
 
 
 def admit(ts: int, reference_ms: int, retention_ms: int = RETENTION_MS) -> None:

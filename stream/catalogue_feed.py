@@ -9,6 +9,7 @@ from typing import Protocol
 from schemas.codec import decode
 from schemas.errors import InvalidRecord
 from schemas.events import Item
+from schemas.headers import schema_of
 from stream.candidates import Assortment
 
 MOST = 256
@@ -71,7 +72,7 @@ class CatalogueFeed:
             if record.value is None:
                 self._changes.put((record.key or b"").decode(errors="replace"))
             else:
-                self._changes.put(decode(Item, record.value))
+                self._changes.put(decode(Item, record.value, schema_of(dict(record.headers))))
         except InvalidRecord as error:
             log.debug("items: record passed over: %s", error)
 

@@ -192,7 +192,7 @@ def newest(arrived: list[Whole]) -> list[Whole]:
 def _published(headers: Sequence[tuple[str, bytes]]) -> int | None:
     """When a checkpoint was sent; a damaged header costs a measurement and not the checkpoint."""
     try:
-        return decode(Trace, dict(headers).get(HEADER, b"{}")).published
+        return decode(Trace, dict(headers).get(HEADER) or b"{}").published
     except InvalidRecord:
         return None
 

@@ -1,30 +1,17 @@
-"""PURE: the record that takes the place of a message nobody can use."""
+"""PURE: dead letters of the stream: written, read back, and turned into what was refused."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from schemas.codec import MAX_BYTES
+from schemas.deadletters import CUT_HEADER, OURS, DeadLetter, enclose
 from schemas.errors import InvalidRecord
+from schemas.headers import number
 from schemas.trace import LOGGED_AT
 from stream.inbound import Inbound
 
-DETAIL_CHARS = 1_000
-"""A parser may quote its input; the explanation must not become larger than what it explains."""
-
-CUT_HEADER = "cut-from"
-"""Set, to the original size in bytes, where the value had to be cut for the dead letter to fit a broker."""
-
-
-class DeadLetter(NamedTuple):
-    """What goes out on `dead-letters`: the refused bytes and key; the reason and the place in headers."""
-
-    key: bytes | None
-    value: bytes
-    headers: dict[str, bytes]
-
 
 def dead_letter(message: Inbound, error: InvalidRecord) -> DeadLetter:
-    """Wrap a refused message; its own headers travel along, so that it can be replayed once it is understood.
+    """Wrap a message that the stream refuses.
 
     >>> from schemas.errors import Reason
     >>> bad = Inbound("clicks", 2, 7, b"u", b"{", {}, 0)
@@ -32,22 +19,15 @@ def dead_letter(message: Inbound, error: InvalidRecord) -> DeadLetter:
     >>> letter.value, letter.headers["reason"], letter.headers["offset"]
     (b'{', b'not_json', b'7')
     """
-    value = message.value or b""
-    headers = {
-        **message.headers,
-        "reason": error.reason.encode(),
-        "detail": error.detail[:DETAIL_CHARS].encode(errors="replace"),
-        "topic": message.topic.encode(),
-        "partition": b"%d" % message.partition,
-        "offset": b"%d" % message.offset,
-    }
-    if len(value) > MAX_BYTES:
-        headers[CUT_HEADER] = b"%d" % len(value)
-    return DeadLetter(message.key, value[:MAX_BYTES], headers)
-
-
-OURS = frozenset({"reason", "detail", "topic", "partition", "offset", CUT_HEADER})
-"""The headers that a dead letter adds to those of the message."""
+    return enclose(
+        error,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=message.headers,
+    )
 
 
 def original(letter: DeadLetter, written_ts: int) -> Inbound | None:
@@ -86,16 +66,17 @@ class Refusal(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-def refusal(value: bytes, headers: Mapping[str, bytes]) -> Refusal | None:
+def refusal(value: bytes, headers: Mapping[str, bytes | None]) -> Refusal | None:
     """Read a dead letter back; None for a record on the topic that freshrank did not write."""
+    said = {name: held for name, held in headers.items() if held is not None}  # Kafka has such, too
     try:
         return Refusal(
-            topic=headers["topic"].decode(),
-            partition=int(headers["partition"]),
-            offset=int(headers["offset"]),
-            reason=headers["reason"].decode(),
-            detail=headers["detail"].decode(errors="replace"),
-            size=int(headers.get(CUT_HEADER, b"%d" % len(value))),
+            topic=said["topic"].decode(),
+            partition=number("partition", said["partition"]),
+            offset=number("offset", said["offset"]),
+            reason=said["reason"].decode(),
+            detail=said["detail"].decode(errors="replace"),
+            size=number(CUT_HEADER, said.get(CUT_HEADER, b"%d" % len(value))),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, InvalidRecord):
         return None

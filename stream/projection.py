@@ -1,5 +1,6 @@
 """SHELL: SQL writes off the event loop. A write that fails is tried again until it succeeds.
 
+Only a row that does not fit its columns is left out, and logged: it never would be taken.
 The agent that asked waits, and only its own topic lags; nothing else of the worker needs the database.
 """
 
@@ -7,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from stream.storage import DatabaseError, Store
+from stream.storage import UNFIT, DatabaseError, Store
 
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses between attempts; the last one repeats."""
@@ -31,6 +32,9 @@ class Projection:
             try:
                 async with self._turn:
                     await asyncio.to_thread(self._attempt, put)
+                return
+            except UNFIT as error:
+                log.error("database: a row was left out, expected values that fit its columns: %s", error)
                 return
             except DatabaseError as error:
                 pause = RETRY_S[min(attempt, len(RETRY_S) - 1)]

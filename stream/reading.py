@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from schemas.codec import SCHEMA_HEADER, SCHEMA_VERSION, decode, decode_all
-from schemas.errors import InvalidRecord, Reason
+from schemas.codec import SCHEMA_HEADER, decode, decode_all
+from schemas.errors import InvalidRecord
 from schemas.events import Click, Dwell, Erasure, Feedback, Impression, Item, Search, UserEvent
+from schemas.headers import schema_of
 from schemas.record import Record
 from schemas.topics import CLICKS, DWELLS, FEEDBACK, IMPRESSIONS, SEARCHES
 from schemas.trace import LOGGED_AT
@@ -32,7 +33,7 @@ def read(message: Inbound, record: type[R]) -> R:
     Raises:
         InvalidRecord: with the reason that the dead letter will carry.
     """
-    return decode(record, message.value or b"", _schema(message))
+    return decode(record, message.value or b"", schema_of(message.headers))
 
 
 def read_event(message: Inbound) -> UserEvent:
@@ -98,13 +99,6 @@ def read_item(message: Inbound) -> Item | None:
         InvalidRecord: with the reason that the dead letter will carry.
     """
     return None if message.value is None else read(message, Item)
-
-
-def _schema(message: Inbound) -> int:
-    raw = message.headers.get(SCHEMA_HEADER, b"%d" % SCHEMA_VERSION)
-    if not raw.isdigit():
-        raise InvalidRecord(Reason.INVALID, f"header schema is {raw[:32]!r}, expected ASCII digits")
-    return int(raw)
 
 
 def logged_ms(message: Inbound) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import DataError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from schemas import tables
@@ -24,6 +24,9 @@ from stream.migrations import migrate
 
 DatabaseError = SQLAlchemyError
 """What every call here raises when the database is locked, gone, or says no."""
+
+UNFIT = (DataError, OverflowError)
+"""What is raised where a value does not fit its column, however often it is written; the latter by SQLite."""
 
 LOCK_TIMEOUT_S = 5.0
 """SQLite only: how long a writer waits for another process before it gives up, to be retried."""

@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from learner.connections import Message, connect_consumer, partitions_of, poll
+from schemas.deadletters import DeadLetter
 from schemas.errors import BrokerError
 from schemas.topics import DEAD_LETTERS
 from stream.commands.options import with_settings
-from stream.deadletters import DeadLetter, Refusal, original, refusal
+from stream.deadletters import Refusal, original, refusal
 from stream.inbound import Inbound
 from stream.replay import open_producer
 from stream.settings import Settings

@@ -9,8 +9,10 @@ from learner.connections import Message, connect_consumer, partitions_of, poll
 from schemas.codec import decode
 from schemas.errors import InvalidRecord
 from schemas.events import Item, UserEvent
+from schemas.headers import schema_of
 from schemas.labels import LabeledSlate, Session
-from schemas.topics import ITEMS, LABELS, USER_EVENTS
+from schemas.topics import DEAD_LETTERS, ITEMS, LABELS, USER_EVENTS
+from stream.deadletters import Refusal, refusal
 from stream.folding import PartitionFold
 from stream.inbound import Inbound
 from stream.join_settings import JoinSettings
@@ -40,11 +42,16 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
 
 
 def labels_in_turn(settings: Settings) -> list[tuple[int, LabeledSlate]]:
-    """Every label on the topic, as often as it was sent, with its partition."""
-    return [
-        (message.partition, decode(LabeledSlate, message.value or b""))
-        for message in read_topic(settings, LABELS.name)
-    ]
+    """Every label on the topic, as often as it was sent, with its partition; what is none is left out."""
+    read = ((message.partition, _label(message)) for message in read_topic(settings, LABELS.name))
+    return [(partition, label) for partition, label in read if label is not None]
+
+
+def _label(message: Message) -> LabeledSlate | None:
+    try:
+        return decode(LabeledSlate, message.value or b"", schema_of(dict(message.headers)))
+    except InvalidRecord:
+        return None
 
 
 def labels_sent(settings: Settings) -> dict[LabelKey, LabeledSlate]:
@@ -56,6 +63,13 @@ def labels_sent(settings: Settings) -> dict[LabelKey, LabeledSlate]:
             f"{label.label_id} was sent twice, and differs:\n{known}\n{label}"
         )
     return labels
+
+
+def refusals(settings: Settings) -> list[Refusal]:
+    """What the dead letters say; what is none is left out."""
+    messages = read_topic(settings, DEAD_LETTERS.name)
+    found = (refusal(message.value or b"", dict(message.headers)) for message in messages)
+    return [one for one in found if one is not None]
 
 
 def labels_due(settings: Settings, join: JoinSettings) -> dict[LabelKey, LabeledSlate]:
@@ -79,8 +93,15 @@ def labels_due(settings: Settings, join: JoinSettings) -> dict[LabelKey, Labeled
 
 def _lengths(settings: Settings) -> dict[str, float | None]:
     """How long the items of the catalogue are, in ms."""
-    items = [decode(Item, message.value or b"") for message in read_topic(settings, ITEMS.name)]
-    return {item.item_id: item.duration_ms for item in items}
+    items = (_item(message) for message in read_topic(settings, ITEMS.name))
+    return {item.item_id: item.duration_ms for item in items if item is not None}
+
+
+def _item(message: Message) -> Item | None:
+    try:
+        return decode(Item, message.value or b"", schema_of(dict(message.headers)))
+    except InvalidRecord:
+        return None
 
 
 def _event(topic: str, message: Message) -> UserEvent | None:

@@ -14,8 +14,9 @@ from learner.online import LEDGER_CAPACITY, OnlineLearner
 from learner.settings import LearnerSettings
 from learner.update_settings import UpdateSettings
 from schemas.labels import LabeledSlate
+from schemas.topics import LABELS
 from tests.faults.conftest import Site
-from tests.faults.expected import labels_in_turn
+from tests.faults.expected import labels_in_turn, read_topic
 from tests.processes import Process
 
 
@@ -27,8 +28,9 @@ def snapshot_dir(site: Site, base: Path) -> str:
 def assert_learned_once(site: Site, learner: Process, base: Path) -> None:
     """End the learner, which has had the time to learn all, and look into its weights' account."""
     sent = [label for _, label in labels_in_turn(site.settings)]
+    messages = len(read_topic(site.settings, LABELS.name))
     directory = snapshot_dir(site, base)
-    learner.until(lambda: _reached(directory) == len(sent), 60.0, f"a snapshot of all {len(sent)} labels")
+    learner.until(lambda: _reached(directory) == messages, 60.0, f"a snapshot of all {len(sent)} labels")
     assert learner.stop() == 0, learner.tail()
     online = _restored(directory, base)
     learned = Counter(online.learned_ids())

@@ -16,14 +16,13 @@ from click.testing import CliRunner
 from schemas.codec import MAX_BYTES, encode
 from schemas.environment import to_env
 from schemas.events import Click, Dwell, Feedback, Impression, Search, UserEvent
-from schemas.topics import DEAD_LETTERS
 from schemas.trace import LOGGED_AT
 from stream.cli import main
-from stream.deadletters import Refusal, refusal
+from stream.deadletters import Refusal
 from stream.replay import open_producer
 from stream.settings import Settings
 from tests.faults.conftest import Site, eventually, gauge
-from tests.faults.expected import assert_same, finals, labels_due, labels_sent, read_topic
+from tests.faults.expected import assert_same, finals, labels_due, labels_sent, refusals
 from tests.faults.load import Message, as_it_is, happenings, playing
 from tests.faults.poison import BLOB_BYTES, POISONS
 from tests.synthetic import World, log, topic_of
@@ -54,23 +53,13 @@ def test_one_message_in_a_hundred_is_poison(site: Site, planted: World) -> None:
             load.wait(0.5)
     assert poisoned.keys() == POISONS.keys(), "every kind was sent"
     site.settle(worker)
-    letters = refusals(site)
+    letters = refusals(site.settings)
     assert len(letters) == sum(poisoned.values())
     assert len({letter.place for letter in letters}) == len(letters), "one dead letter each"
     assert all(letter.size <= MAX_BYTES for letter in letters)
     assert sum(letter.size == BLOB_BYTES for letter in letters) == poisoned["a blob"]
     assert gauge(worker, "freshrank_dead_letters_total") == len(letters)
     assert_tool_works(site, worker_reads=letters)
-
-
-def refusals(site: Site) -> list[Refusal]:
-    """What the dead letters say; none of them is anything else."""
-    found = [
-        refusal(message.value or b"", dict(message.headers))
-        for message in read_topic(site.settings, DEAD_LETTERS.name)
-    ]
-    assert None not in found
-    return [one for one in found if one is not None]
 
 
 def assert_tool_works(site: Site, worker_reads: Sequence[Refusal]) -> None:
@@ -87,7 +76,7 @@ def assert_tool_works(site: Site, worker_reads: Sequence[Refusal]) -> None:
 
     assert "2 sent again; 0 were cut" in dead_letters(site.settings, "replay", wrong.place, blob.place)
     deadline = time.monotonic() + 30.0
-    while len(again := refusals(site)) < len(worker_reads) + 2:
+    while len(again := refusals(site.settings)) < len(worker_reads) + 2:
         assert time.monotonic() < deadline, (
             f"expected two more letters than {len(worker_reads)}, got {len(again)}"
         )

@@ -206,19 +206,21 @@ def test_bad_labels_become_dead_letters_and_the_good_ones_around_them_are_read(
     for value in (codec.encode(label(0)), b"{", b'{"request_id": 1}', codec.encode(label(1))):
         producer.send(topic, value, b"k", partition=2)
     producer.send(topic, codec.encode(label(2)), b"k", [("schema", b"99")], partition=2)
+    producer.send(topic, b"?" * 900_000, b"k", [("filling", b"x" * 140_000)], partition=2)
     producer.flush(PATIENCE_S)
     source = open_source()
     source.seek({})
     assert ids(poll_all(source, 2)) == expected_ids(range(2))
-    assert until(lambda: not source.poll(100, 100) and source.refused == 3)
-    assert source.offsets()[2] == 5
-    letters = read_all(address, prefix + topics.DEAD_LETTERS.name, 3)
+    assert until(lambda: not source.poll(100, 100) and source.refused == 4)
+    assert source.offsets()[2] == 6
+    letters = read_all(address, prefix + topics.DEAD_LETTERS.name, 4)
     headers = [dict(letter.headers) for letter in letters]
-    assert [h["reason"] for h in headers] == [b"not_json", b"invalid", b"schema_unsupported"]
+    assert [h["reason"] for h in headers] == [b"not_json", b"invalid", b"schema_unsupported", b"not_json"]
     assert [(h["topic"], h["partition"], h["offset"]) for h in headers] == [
         (b"labels", b"2", b"1"),
         (b"labels", b"2", b"2"),
         (b"labels", b"2", b"4"),
+        (b"labels", b"2", b"5"),
     ]
     assert [letter.value for letter in letters[:2]] == [b"{", b'{"request_id": 1}']
 
@@ -289,13 +291,14 @@ def test_a_follower_catches_up_and_follows_on(
     item = Item(item_id="a", ts=1, title="A")
     for value in (codec.encode(item), b"{", None):
         producer.send(topic, value, b"a")
+    producer.send(topic, codec.encode(item), b"a", [("schema", b"99")])
     producer.flush(PATIENCE_S)
     queue = ItemQueue()
     follower = follow(Access(broker=address), topic, queue.put, stop)
     feed = ItemFeed(queue, follower)
     assert feed.wait(PATIENCE_S)
     assert [change.item for change in feed.drain()] == [item, None]
-    assert queue.refused == 1
+    assert queue.refused == 2
     producer.send(topic, codec.encode(item), b"a")
     assert until(lambda: [change.item for change in feed.drain()] == [item])
     stop.set()

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from schemas.codec import MAX_BYTES, decode
+from schemas.deadletters import CUT_HEADER
 from schemas.labels import LabeledSlate
 from schemas.topics import DAY_MS, RETENTION_MS
 from schemas.trace import HEADER, LOGGED_AT, Trace
 from stream.administration import create_topics
-from stream.deadletters import CUT_HEADER
 from stream.process import free_port
 from stream.settings import Settings
 from stream.storage import Store

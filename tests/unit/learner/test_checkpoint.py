@@ -115,6 +115,7 @@ def test_a_damaged_chunk_is_refused_and_the_next_version_assembled() -> None:
     [
         ModelRecord(b"no slash", b"", [(checkpoint.KIND, checkpoint.CHUNK)]),
         ModelRecord(b"m/v/x", b"", [(checkpoint.KIND, checkpoint.CHUNK)]),
+        ModelRecord(b"m/v/" + b"9" * 5_000, b"", [(checkpoint.KIND, checkpoint.CHUNK)]),
         ModelRecord(b"m/v/manifest", b"{}", [(checkpoint.KIND, checkpoint.MANIFEST)]),
     ],
 )

@@ -239,16 +239,16 @@ def test_checkpoints_are_served_and_a_refused_one_says_why(executor):
 
 def test_the_catalogue_is_known_then_ready_and_follows_removals():
     class Record:
-        def __init__(self, item_id: str, value: bytes | None) -> None:
-            self.key, self.value, self.headers = item_id.encode(), value, ()
+        def __init__(self, item_id: str, value: bytes | None, **headers: bytes) -> None:
+            self.key, self.value, self.headers = item_id.encode(), value, list(headers.items())
 
-    def item(item_id: str) -> Record:
-        return Record(item_id, encode(Item(item_id=item_id, ts=0, title=item_id)))
+    def item(item_id: str, **headers: bytes) -> Record:
+        return Record(item_id, encode(Item(item_id=item_id, ts=0, title=item_id)), **headers)
 
     async def scenario() -> None:
         feed = CatalogueFeed(assortment, scorer)
         running = asyncio.create_task(feed.run())
-        for record in (item("a"), item("b"), Record("b", None), Record("c", b"{")):
+        for record in (item("a"), item("b"), Record("b", None), Record("c", b"{"), item("d", schema=b"99")):
             feed.on_record(record)
         feed.on_caught_up()
         async with asyncio.timeout(PATIENCE_S):

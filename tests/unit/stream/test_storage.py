@@ -2,7 +2,9 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -143,6 +145,25 @@ def test_a_file_that_is_away_for_a_while_is_waited_for(tmp_path):
     assert len(pauses) == 2
     assert store.refusals() == letters
     store.close()
+
+
+def test_a_row_that_no_database_takes_is_left_out(store, caplog):
+    """Anybody may write to a topic: a number that is too large must not end the worker, or its history."""
+    huge = Evaluation(name="n", value=1.0, count=10**30, model_version="v", window_start=0, window_end=1)
+    sound = msgspec.structs.replace(huge, count=1)
+    projection = Projection(store)
+
+    async def write() -> None:
+        for offset, evaluation in enumerate([huge, sound]):
+            await projection.write(partial(_put, evaluation, offset))
+
+    asyncio.run(write())
+    assert [row["offset"] for row in store.evaluations_of("v")] == [1]
+    assert "a row was left out" in caplog.text
+
+
+def _put(evaluation: Evaluation, offset: int, store: Store) -> None:
+    store.put_evaluation(evaluation, 0, offset)
 
 
 def test_a_bug_is_not_retried():
