@@ -1,11 +1,13 @@
 """SHELL: after a swap, new recommendations for the users whose clicks the new model has learned."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from itertools import cycle
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from schemas.checkpoint import Manifest
 from schemas.events import UserEvent
@@ -23,6 +25,9 @@ AT_ONCE = 16
 MOST = 64
 """Users refreshed after one swap, so that labelling and live evaluation get their share of the time."""
 
+UNTOLD = 1_024
+"""Most sampled clicks of versions that were overtaken before they answered anybody: of sixteen of them."""
+
 
 class Served(NamedTuple):
     """A checkpoint that has just begun to serve, and when it was published (ms)."""
@@ -34,12 +39,14 @@ class Served(NamedTuple):
 class Refresher:
     """The newest clicks first, a few users at a time; a newer swap takes over whoever still waits."""
 
-    def __init__(self, answering: Answering, metrics: Metrics, k: int) -> None:
+    def __init__(self, answering: Answering, metrics: Metrics, k: int, rng: np.random.Generator) -> None:
         self._answering = answering
         self._metrics = metrics
         self._k = k
+        self._rng = rng
         self._active = ActiveUsers()
         self._newest: Served | None = None
+        self._untold: deque[Trace] = deque(maxlen=UNTOLD)
         self._swapped = asyncio.Event()
         self.busy = False
 
@@ -59,8 +66,11 @@ class Refresher:
         self._active.forget(user_id)
 
     def on_swap(self, served: Served) -> None:
-        """Notice that a new checkpoint serves."""
+        """Notice that a new checkpoint serves: also what one had learned that it overtook unanswered."""
         self._newest = served
+        self._untold.extend(
+            msgspec.structs.replace(trace, published=served.published) for trace in served.manifest.learned
+        )
         self._swapped.set()
 
     def trace(self) -> Trace:
@@ -82,7 +92,7 @@ class Refresher:
 
     async def _refresh(self, served: Served) -> None:
         manifest = served.manifest
-        traces = _traces(served)
+        traces = self._traces()
         for _ in range(0, MOST, AT_ONCE):
             users = self._active.take(manifest.offsets, AT_ONCE)
             requests = [self._request(manifest.version, *user) for user in users]
@@ -98,8 +108,11 @@ class Refresher:
             request_id=refresh_id(version, user_id), user_id=user_id, ts=ts + 1, k=self._k
         )
 
+    def _traces(self) -> Iterator[Trace]:
+        """The sampled clicks in turn: each answer carries another, and the topic shows their distribution.
 
-def _traces(served: Served) -> Iterator[Trace]:
-    """The sampled clicks in turn: each answer carries another, so that the topic shows their distribution."""
-    learned = served.manifest.learned or [Trace()]
-    return cycle([msgspec.structs.replace(trace, published=served.published) for trace in learned])
+        In any order: they come oldest first, and there may be fewer answers.
+        """
+        untold = list(self._untold) or [Trace()]
+        self._untold.clear()
+        return cycle([untold[place] for place in self._rng.permutation(len(untold))])

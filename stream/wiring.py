@@ -215,7 +215,7 @@ def _scoring(core: _Core, scorer: "Scorer | None") -> _Scoring:
         rng=np.random.default_rng(),  # two workers must not explore alike
     )
     answering = Answering(serving, core.outbox, core.metrics, core.clock)
-    refresher = Refresher(answering, core.metrics, core.settings.refresh_k)
+    refresher = Refresher(answering, core.metrics, core.settings.refresh_k, np.random.default_rng())
     checkpoints = None if scorer is None else _checkpoints(core, scorer, refresher)
     return _Scoring(serving=serving, answering=answering, refresher=refresher, checkpoints=checkpoints)
 

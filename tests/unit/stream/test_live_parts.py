@@ -71,7 +71,7 @@ class World:
             rng=np.random.default_rng(0),
         )
         answering = Answering(self.serving, self.outbox, self.metrics, lambda: now)
-        self.refresher = Refresher(answering, self.metrics, k=2)
+        self.refresher = Refresher(answering, self.metrics, k=2, rng=np.random.default_rng(0))
         self.executor = executor
 
     async def until(self, topic: str, count: int) -> list[Sent]:
@@ -111,6 +111,34 @@ def test_a_refresh_reaches_those_whose_click_was_learned_with_every_stamp(execut
     assert decode(Trace, sent.headers[HEADER]) == stamps
     assert world.refresher.trace() == Trace(event=1_000, label=1_100, learned=1_200, published=1_300)
     assert b'freshrank_freshness_seconds_sum{stage="total"} 4.0' in world.metrics.expose()
+
+
+def test_clicks_of_a_version_that_was_overtaken_unanswered_are_told_with_the_next(executor):
+    """They waited longest: freshness without them would look better than it is."""
+
+    def swap(version: str, event: int) -> None:
+        learned = [Trace(event=event, label=event, learned=event)]
+        world.refresher.on_swap(
+            Served(manifest(version, offsets={"0": 99}, learned=learned), published=event)
+        )
+
+    async def scenario() -> list[Sent]:
+        for number in range(2):
+            clicked = msgspec.structs.replace(label("r", {"a": True}), user_id=f"u{number}")
+            world.refresher.on_label(clicked, await world.outbox.send(LABELS, b"u", b"{}"))
+        await asyncio.sleep(0)
+        swap("v1", 1_000)
+        swap("v2", 3_000)
+        refreshing = asyncio.create_task(world.refresher.run())
+        sent = await world.until("recommendations", 2)
+        refreshing.cancel()
+        return sent
+
+    world = World(FakeScorer("b", version="v2"), executor)
+    told = {decode(Trace, sent.headers[HEADER]) for sent in asyncio.run(scenario())}
+    assert told == {
+        Trace(event=at, label=at, learned=at, published=at, served=5_000) for at in (1_000, 3_000)
+    }
 
 
 def test_the_newest_clicks_are_answered_first_and_a_newer_version_takes_over_the_others(executor):
