@@ -28,8 +28,9 @@ class _LowRankProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, P: Tensor, a: Tensor, Q: Tensor) -> Tensor:
         # Merged in full precision: what a step changes is smaller than half precision can tell.
-        merged = torch.addmm(weight, P * a, Q)
         dtype = _product_dtype(x)
+        with torch.autocast(x.device.type, enabled=False):
+            merged = torch.addmm(weight, P * a, Q)
         x, merged = x.to(dtype), merged.to(dtype)
         ctx.save_for_backward(x, merged, P, a, Q)
         return torch.nn.functional.linear(x, merged)

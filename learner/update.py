@@ -88,7 +88,7 @@ class Updater:
         self._ranks = ranks
         kind = torch.device(device).type
         # Weights, moments and sums stay in full precision; products of a GPU do not.
-        self._precision = torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+        self._precision = torch.autocast(kind, torch.bfloat16, enabled=settings.bfloat16 or kind == "cuda")
         self._rows, low, full = _moving(ranker)
         self._dense = [*low, *full]
         self._adam = torch.optim.AdamW(

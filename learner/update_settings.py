@@ -35,6 +35,10 @@ class UpdateSettings:
         0.05, "share of the places that an allocation takes from the least important to regrow others"
     )
     clear_moments: bool = setting(True, "forget the optimiser's moments of what is pruned or regrown")
+    bfloat16: bool = setting(
+        False,
+        "products in bfloat16 on a CPU, too: for a transformer, if it has AVX-512 BF16; on a GPU they are",
+    )
     clip: float = setting(5.0, "largest norm of an update's mean gradient")
     closeness: float = setting(
         0.0, "weight of the divergence from the last published model, on what is replayed; 0: none"

@@ -12,28 +12,31 @@ from tests.bench.learner.workload import BATCH, FADING, SHAPE, labels, learner
 from tests.bench.report import Figure
 
 CPU_BAR, GPU_BAR = 2_000, 50_000
+FULL, HALF = UpdateSettings(), UpdateSettings(bfloat16=True)
 
 
 def rate(short: bool) -> Iterator[Figure]:
     """Examples a second by wall clock, in updates of 256 slates, for slates of ten and of one outcome.
 
-    By both session encoders: the transformer, and the fading means that are the default.
+    By both session encoders: the transformer, also with products in bfloat16, and the fading means that are
+    the default.
     """
-    for shape in (SHAPE, FADING):
+    for shape, settings in ((SHAPE, FULL), (SHAPE, HALF), (FADING, FULL)):
         for threads in (1, 2):
             for outcomes in (10, 1):
                 bar, updates = CPU_BAR if threads == 2 else None, 3 if short else 9
-                yield from _rate(shape, outcomes, threads, "cpu", bar, updates)
+                yield from _rate(shape, settings, outcomes, threads, "cpu", bar, updates)
 
 
 def gpu(short: bool) -> Iterator[Figure]:
     """The same on a GPU, where there is one."""
     if torch.cuda.is_available():
-        yield from _rate(SHAPE, 10, 1, "cuda", GPU_BAR, 10 if short else 60, batch=4_096)
+        yield from _rate(SHAPE, FULL, 10, 1, "cuda", GPU_BAR, 10 if short else 60, batch=4_096)
 
 
 def _rate(
     shape: RankerSettings,
+    settings: UpdateSettings,
     outcomes: int,
     threads: int,
     device: str,
@@ -42,7 +45,7 @@ def _rate(
     batch: int = BATCH,
 ) -> Iterator[Figure]:
     torch.set_num_threads(threads)
-    online, stream = learner(UpdateSettings(), shape, device), labels(outcomes)
+    online, stream = learner(settings, shape, device), labels(outcomes)
     wall, cpu = [], []
     for update in range(updates + 2):
         slates = list(islice(stream, batch))
@@ -53,6 +56,7 @@ def _rate(
             cpu.append(1e6 * (process_time() - cpu_before) / examples)
     torch.set_num_threads(1)
     encoder = f"{shape.layers} layers" if shape.layers else "fading means"
+    encoder += ", bfloat16" if settings.bfloat16 else ""
     what = f"{encoder}, slates of {outcomes}, sessions of 50, batch {batch}, {device}, {threads} thread(s)"
     yield Figure(row="rate", what=what, unit="examples/s", runs=wall, bar=bar)
     yield Figure(row="rate", what=f"{what}: CPU time", unit="µs/example", runs=cpu)

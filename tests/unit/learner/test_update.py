@@ -110,6 +110,16 @@ def test_closeness_may_be_asked_for_between_two_starts() -> None:
     assert moved[1] < moved[0]
 
 
+def test_products_in_bfloat16_learn_the_same() -> None:
+    full, half = learner(), learner(bfloat16=True)
+    for online in (full, half):
+        drifted(online, turned, 640, first=10_000)
+    apart, moved = np.abs(shown_to(half) - shown_to(full)), np.abs(shown_to(full) - shown_to(learner()))
+    assert apart.mean() < 0.01 * moved.mean()
+    kept = {tensor.dtype for tensor in half.snapshot().tensors.values() if tensor.is_floating_point()}
+    assert kept == {torch.float32, torch.float64}
+
+
 TUNED: dict[str, float] = {
     "rank": 8,
     "mean_rank": 1,
@@ -125,6 +135,7 @@ TUNED: dict[str, float] = {
     "dense_step": 3e-3,
     "exchange": 0.5,
     "clear_moments": False,
+    "bfloat16": True,
     "clip": 1e-3,
     "closeness": 1.0,
     "consolidate_every": 500,
