@@ -69,11 +69,9 @@ def freshness(logs: Path, short: bool) -> Iterator[Figure]:
     for name, arm in report["arms"].items():
         seeds, ci95 = _numbers(arm["seeds"]["auc.click"]), arm["ci95"]["auc.click"]
         yield Figure(row="freshness", what=f"click AUC, {name}", unit="", runs=seeds, note=_interval(ci95))
-    fresher = list(report["arms"])
-    for one, other in pairwise(fresher):
-        apart = report["differences"][f"{one} - {other}"]["auc.click"]
-        what, note = f"{one} less {other}", _interval(apart["ci95"])
-        yield Figure(row="freshness", what=what, unit="", runs=_numbers([apart["value"]]), bar=0, note=note)
+    for fresher, staler in pairwise(report["arms"]):
+        apart = report["differences"][f"{fresher} - {staler}"]["auc.click"]
+        yield _apart("freshness", f"{fresher} less {staler}", apart, 0.0)
 
 
 def _report(
@@ -107,11 +105,16 @@ def _compared(protocol: Protocol, report: Mapping[str, Any]) -> Iterator[Figure]
             apart = report["differences"][f"{OURS} - {name}"][protocol.compared]
             # Not below `full` by more than .002; above every other.
             bar_of = -0.002 if name == IN_FULL else 0.0
-            what, note = f"{protocol.log}: {OURS} less {name}", _interval(apart["ci95"])
-            yield Figure(
-                row="quality", what=what, unit="", runs=_numbers([apart["value"]]), bar=bar_of, note=note
-            )
+            yield _apart("quality", f"{protocol.log}: {OURS} less {name}", apart, bar_of)
     yield from _bytes(protocol.log, report["arms"])
+
+
+def _apart(row: str, what: str, apart: Mapping[str, Any], bar: float) -> Figure:
+    """A difference against a bar; one that has the bar within its interval may be chance."""
+    note, ci95 = _interval(apart["ci95"]), apart["ci95"]
+    if ci95 is not None and ci95[0] <= bar <= ci95[1]:
+        note += ", not told apart"
+    return Figure(row=row, what=what, unit="", runs=_numbers([apart["value"]]), bar=bar, note=note)
 
 
 def _bytes(log: str, arms: Mapping[str, Any]) -> Iterator[Figure]:
