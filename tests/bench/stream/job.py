@@ -83,9 +83,8 @@ def worker(
 
 
 def beside(settings: Settings, number: int) -> Settings:
-    """PURE: the settings of another worker of the same group on this machine."""
-    state, port = f"{settings.state_dir}-{number}", settings.web_port + number
-    return replace(settings, state_dir=state, web_port=port)
+    """The settings of another worker of the same group on this machine."""
+    return replace(settings, state_dir=f"{settings.state_dir}-{number}", web_port=free_port())
 
 
 def drain(settings: Settings, workers: Sequence[ChildProcess], limit_s: float) -> list[Point]:
