@@ -60,11 +60,22 @@ class Site:
         worker.wait_until_ready(PATIENCE_S)
         return worker
 
+    def start_loop(self, base: Path, **given: str) -> tuple[Worker, Process]:
+        """A worker and a learner, both ready, and started at the same time."""
+        learner = self.launch_learner(base, given)
+        worker = self.start_worker()
+        self.await_learner(learner)
+        return worker, learner
+
     def start_learner(self, base: Path, **given: str) -> Process:
         """A learner that has read the catalogue, quick to publish; `given` are further variables."""
         learner = self.launch_learner(base, given)
-        learner.until(lambda: LEARNER_IS_READY in learner.tail(), PATIENCE_S, "its catalogue")
+        self.await_learner(learner)
         return learner
+
+    def await_learner(self, learner: Process) -> None:
+        """Return when a learner has read the catalogue."""
+        learner.until(lambda: LEARNER_IS_READY in learner.output(), PATIENCE_S, "its catalogue")
 
     def launch_learner(self, base: Path, given: Mapping[str, str]) -> Process:
         """A learner that has just been started."""

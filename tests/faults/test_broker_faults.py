@@ -90,7 +90,7 @@ def outlive(
     site: Site, planted: World, past: Past, outage: AbstractContextManager[None], seconds: float
 ) -> Worker:
     """Worker and learner wait for the broker without haste, and then lose and repeat nothing."""
-    worker, learner = site.start_worker(), site.start_learner(past.base, FRESHRANK_SNAPSHOT_S="2")
+    worker, learner = site.start_loop(past.base, FRESHRANK_SNAPSHOT_S="2")
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)) as load:
         load.wait(5.0)
         learner.until(lambda: checkpoints(learner) > 0, 30.0, "a checkpoint before")
@@ -100,7 +100,7 @@ def outlive(
             lasted = time.monotonic() - began
             busy = (cpu_s(worker) - used[0]) / lasted, (cpu_s(learner) - used[1]) / lasted
         before = checkpoints(learner)
-        load.wait(10.0)
+        load.wait(5.0)
     assert max(busy) < IDLE_CORES, f"expected worker and learner to wait, got {busy} of a core"
     site.settle(worker)
     learner.until(lambda: checkpoints(learner) > before, 30.0, "a checkpoint afterwards")
@@ -113,7 +113,7 @@ def test_without_a_broker_processes_end_when_they_are_told_and_say_why(
     site: Site, planted: World, past: Past, outage: Outage
 ) -> None:
     """Within what orchestrators allow, although labels wait to be sent, and the learner for a checkpoint."""
-    worker, learner = site.start_worker(), site.start_learner(past.base, FRESHRANK_PUBLISH_EXAMPLES="1")
+    worker, learner = site.start_loop(past.base, FRESHRANK_PUBLISH_EXAMPLES="1")
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 30)) as load:
         learner.until(lambda: checkpoints(learner) > 0, 30.0, "a checkpoint before")
         with outage(site.server):

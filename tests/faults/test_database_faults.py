@@ -23,7 +23,6 @@ from tests.faults.expected import read_topic
 from tests.faults.learned import assert_learned_once
 from tests.faults.load import Load, Message, as_it_is, happenings, playing
 from tests.postgres import Postgres, is_here, postgres
-from tests.processes import Process, Worker
 from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -55,8 +54,7 @@ class Loop:
             for item in items[:CHOICE]:
                 producer.send(site.topic(ITEMS.name), encode(item), item.item_id.encode())
             producer.flush(timeout=60)
-        self.worker: Worker = site.start_worker()
-        self.learner: Process = site.start_learner(base, FRESHRANK_SNAPSHOT_S="2")
+        self.worker, self.learner = site.start_loop(base, FRESHRANK_SNAPSHOT_S="2")
 
     def begun(self) -> bool:
         """Whether everything has been seen to work."""

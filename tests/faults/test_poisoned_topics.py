@@ -149,7 +149,7 @@ def ours() -> Iterator[Sending]:
 def test_poison_on_every_topic(site: Site, planted: World, past: Past) -> None:
     roles = ("label", "score", "evaluate")
     site.settings = replace(site.settings, roles=roles, base=str(past.base))
-    worker, learner = site.start_worker(), site.start_learner(past.base, FRESHRANK_SNAPSHOT_S="2")
+    worker, learner = site.start_loop(past.base, FRESHRANK_SNAPSHOT_S="2")
     bad, good = list(poisoned()), list(blessed())
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 15)) as load:
         load.wait(3.0)

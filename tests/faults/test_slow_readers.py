@@ -2,8 +2,10 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -15,7 +17,7 @@ from stream.replay import open_producer
 from tests.e2e.conftest import Past
 from tests.faults.conftest import Site, eventually, gauge
 from tests.faults.load import Load, happenings, playing
-from tests.processes import Worker
+from tests.processes import Process, Worker
 from tests.synthetic import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -44,12 +46,29 @@ def memory(worker: Worker) -> int:
     return int(psutil.Process(worker.pid).memory_info().rss)
 
 
-def test_a_learner_that_stands_still(site: Site, planted: World, past: Past) -> None:
+class Run(NamedTuple):
+    """Worker and learner under a load, and how many labels for each event the worker usually makes."""
+
+    load: Load
+    worker: Worker
+    learner: Process
+    usual: float
+
+
+@contextmanager
+def running(site: Site, planted: World, past: Past) -> Iterator[Run]:
+    """All labels are as they should be when the block has ended."""
     site.settings = replace(site.settings, roles=("label", "score"), base=str(past.base))
-    worker, learner = site.start_worker(), site.start_learner(past.base)
+    worker, learner = site.start_loop(past.base)
     with playing(site.settings, site.settings.prefix, happenings(planted, 300, 40)) as load:
         load.wait(10.0)
         _, usual = pace(load, worker, STALL_S / 2)
+        yield Run(load, worker, learner, usual)
+    site.settle(worker)
+
+
+def test_a_learner_that_stands_still(site: Site, planted: World, past: Past) -> None:
+    with running(site, planted, past) as (load, worker, learner, usual):
         os.kill(learner.pid, signal.SIGSTOP)
         before = memory(worker)
         made, stalled = pace(load, worker, STALL_S)
@@ -58,15 +77,10 @@ def test_a_learner_that_stands_still(site: Site, planted: World, past: Past) -> 
         assert memory(worker) - before < GROWTH_BYTES
         os.kill(learner.pid, signal.SIGCONT)
         eventually(lambda: gauge(worker, "freshrank_unlearned_labels") < 0.2 * made, worker, "the rest")
-    site.settle(worker)
 
 
 def test_a_scorer_that_is_asked_for_more_than_it_can_answer(site: Site, planted: World, past: Past) -> None:
-    site.settings = replace(site.settings, roles=("label", "score"), base=str(past.base))
-    worker, _ = site.start_worker(), site.start_learner(past.base)
-    with playing(site.settings, site.settings.prefix, happenings(planted, 300, 40)) as load:
-        load.wait(10.0)
-        _, usual = pace(load, worker, STALL_S / 2)
+    with running(site, planted, past) as (load, worker, _, usual):
         before = memory(worker)
         labels, sent = gauge(worker, "freshrank_labels_total"), len(load.sent)
         ask(site, list(planted.likes))
@@ -78,9 +92,8 @@ def test_a_scorer_that_is_asked_for_more_than_it_can_answer(site: Site, planted:
         flooded = (gauge(worker, "freshrank_labels_total") - labels) / (len(load.sent) - sent)
         assert flooded > KEPT * usual
         assert memory(worker) - before < QUEUE_BYTES
-    answered = gauge(worker, "freshrank_recommendations_total", kind="request")
-    assert answered == REQUESTS_SENT
-    site.settle(worker)
+        answered = gauge(worker, "freshrank_recommendations_total", kind="request")
+        assert answered == REQUESTS_SENT
 
 
 def ask(site: Site, users: Sequence[str]) -> None:
