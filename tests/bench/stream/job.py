@@ -54,7 +54,7 @@ class Rate(NamedTuple):
     cpu: float
 
 
-def fresh_settings(broker: str, home: Path, partitions: int) -> Settings:
+def fresh_settings(broker: str, home: Path, partitions: int, window_s: float = WINDOW_S) -> Settings:
     """Settings of a run with topics of its own, made on the broker."""
     name = f"b{uuid.uuid4().hex[:8]}"
     settings = Settings(
@@ -64,7 +64,7 @@ def fresh_settings(broker: str, home: Path, partitions: int) -> Settings:
         state_dir=str(home / name),
         web_port=free_port(),
         partitions=partitions,
-        window_s=WINDOW_S,
+        window_s=window_s,
         lateness_s=LATENESS_S,
         roles=("label",),
     )

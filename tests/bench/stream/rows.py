@@ -36,17 +36,24 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "Bytewax": (str(RIVALS.absolute()), "-m", "bytewax.run", "tests.bench.stream.in_bytewax:flow"),
 }
 BAR: Final = 20_000.0
-SPAN_S: Final = 55.0
-"""Event time that every drained log covers, whatever its size: windows fill and close alike."""
-
-PER_USER: Final = 22
-"""Messages of a user in a drained log."""
-
 WINDOWS: Final = f"windows of {job.WINDOW_S:g} s"
 LIMIT_S: Final = 540.0
 SETTLE_S: Final = 5.0
 LOOP_RATE: Final = 1_000
 RECENT: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A log to drain: its event time whatever its size, messages of a user, and the label window."""
+
+    span_s: float
+    per_user: int
+    window_s: float
+
+
+BURST: Final = Log(span_s=55.0, per_user=22, window_s=job.WINDOW_S)
+"""Windows fill and close all through a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +129,13 @@ def label_latency(bench: Bench) -> Iterator[Figure]:
 
 
 def memory(bench: Bench) -> Iterator[Figure]:
-    """Growth of the worker's memory over the last three quarters, with every window full."""
-    _, points = _drained(bench, int(2_000_000 * bench.share), [FAUST])
+    """Growth of the worker's memory from the second quarter on, by when all that it keeps is full.
+
+    Windows are after minutes, and sessions, which show fifty items, after a quarter of an hour: users do
+    something every fourteen seconds for two hours.
+    """
+    size = int(2_000_000 * bench.share)
+    _, points = _drained(bench, size, [FAUST], Log(span_s=7_200.0, per_user=533, window_s=120.0))
     quarter = points[-1].labels / 4
     early = [p.memory for p in points if quarter <= p.labels < 2 * quarter]
     late = [p.memory for p in points if p.labels >= 3 * quarter]
@@ -137,7 +149,7 @@ def memory(bench: Bench) -> Iterator[Figure]:
         runs=[growth],
         bar=1.1,
         at_most=True,
-        note=f"{WINDOWS}, full in both",
+        note="windows and sessions full in both",
     )
 
 
@@ -188,11 +200,14 @@ ROWS: Final[Mapping[str, Callable[[Bench], Iterator[Figure]]]] = {
 }
 
 
-def _drained(bench: Bench, size: int, commands: Sequence[Sequence[str]]) -> tuple[Rate, list[Point]]:
+def _drained(
+    bench: Bench, size: int, commands: Sequence[Sequence[str]], log: Log = BURST
+) -> tuple[Rate, list[Point]]:
     """Fill topics, drain them by as many workers as commands, each on a core; remove the topics."""
-    settings = job.fresh_settings(bench.broker, bench.home, partitions=4)
+    settings = job.fresh_settings(bench.broker, bench.home, partitions=4, window_s=log.window_s)
     with _topics(settings):
-        traffic = Traffic(size, size / SPAN_S, _now_ms() - int(SPAN_S * 1000), users=size // PER_USER)
+        began = _now_ms() - int(log.span_s * 1000)
+        traffic = Traffic(size, size / log.span_s, began, users=size // log.per_user)
         sent = fill(bench.broker, settings.prefix, 4, messages(traffic))
         workers = [
             job.worker(
