@@ -81,11 +81,13 @@ def test_three_clicks_of_a_new_user_lift_unseen_items_of_that_kind(loop: Loop, p
 
     loop.send(*visit(NEW, [*clicked, *others], clicked))
     refreshed = refresh_of(loop, NEW)
-    after = ask(loop, world)
-
     assert refreshed.model_version not in (None, before.model_version)
-    assert after.model_version != before.model_version
-    assert mean_rank(after, unseen) < mean_rank(before, unseen) - len(world.items) / 10
+
+    def is_lifted() -> bool:
+        """The refresh may be by a version that learned the first of the clicks alone."""
+        return mean_rank(ask(loop, world), unseen) < mean_rank(before, unseen) - len(world.items) / 10
+
+    loop.cluster.worker.until(is_lifted, PATIENCE_S, "unseen items of the clicked kind to be lifted")
     traced = whole_traces(loop.cluster.read("recommendations", whole_traces))
     assert all(stamps == sorted(stamps) for stamps in traced)
 
