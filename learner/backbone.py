@@ -1,6 +1,7 @@
 """The transformer that reads a session; a Hugging Face model fed with vectors instead of tokens."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from transformers import AutoConfig, AutoModel, LlamaConfig
 from transformers.pytorch_utils import Conv1D
 
 from learner.adapter import together
+
+Pass = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""A way of reading sessions: what `last_states` takes and gives."""
 
 
 def causal_backbone(width: int, layers: int, heads: int, length: int) -> nn.Module:
@@ -54,11 +58,6 @@ def last_states(model: nn.Module, tokens: Tensor, last: Tensor) -> Tensor:
     A model of Llama's plain shape is computed here, from its own layers: a pass of Hugging Face's code would
     compute every state of the last layer, most of its work, for one of them to be taken. It needs no mask:
     attention is causal, and what stands behind `last` is not read. Any other is asked itself, with one.
-
-    `torch.compile` of this was tried on a CPU (2 layers, d = 128, sessions of 50, 256 slates each): whole
-    updates took .79 of their time, after 36 s of compiling at every start, while labels wait. Which graph
-    serves a shape also depends on the shapes before it, so nothing promises that a learner which is restored
-    ends with the weights of one that was never stopped. It is left out.
     """
     if _is_plain_llama(model):
         return _llama(model, tokens, last)

@@ -13,7 +13,7 @@ from learner.encoding import Encoded, Seen
 from learner.knowledge import Knowledge
 from learner.ledger import Ledger, Lessons, TrainingTarget
 from learner.negatives import Drawn
-from learner.query import TASKS, Query
+from learner.query import TASKS, Query, query_of
 from learner.ranking import is_ranking
 from learner.rows import Vocabulary
 from schemas.labels import LabeledSlate
@@ -78,7 +78,7 @@ class Intake:
             self._count(places, after)
             self._note_recounted(rows, context)
             return None
-        query = _query(slate, targets)
+        query = query_of(slate, [target.item_id for target in targets])
         rivals = self._rivals(slate, query, rows) if _is_choice(slate, targets) else NOBODY
         self._see(query, vector, np.concatenate([rows, rivals.rows]) if len(rivals.rows) else rows)
         self._count(places, after)
@@ -203,17 +203,6 @@ def _example(encoded: Encoded, noted: _Noted) -> Example:
         weights=padded([target.weights for target in targets], np.float32),
         log_q=rivals.log_q,
         taken=taken,
-    )
-
-
-def _query(slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> Query:
-    return Query(
-        user_id=slate.user_id,
-        session=slate.session,
-        ts=slate.ts,
-        surface=slate.surface,
-        candidates=[target.item_id for target in targets],
-        context=slate.context,
     )
 
 

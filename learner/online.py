@@ -20,6 +20,7 @@ from learner.draft import Draft, Learned
 from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
+from learner.one_shape import compile_session
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary
@@ -253,6 +254,8 @@ class OnlineLearner:
         self._base = base
         own = {index: self._renamed(index) for index in Vocabulary.CHANGING}
         self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
+        if self._settings.compile:
+            compile_session(self.ranker)
         for index, rows in own.items():
             reset(self.ranker, index, rows)
         self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.labels import Session
+from schemas.labels import LabeledSlate, Session
 from schemas.record import Scalar
 
 TASKS = ("click", "satisfied", "like", "negative")
@@ -27,6 +27,18 @@ class Query:
     surface: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
     excluded: Sequence[int] | NDArray[np.intp] = ()
+
+
+def query_of(slate: LabeledSlate, candidates: Sequence[str]) -> Query:
+    """What a scorer would be asked at the moment of a labelled slate."""
+    return Query(
+        user_id=slate.user_id,
+        session=slate.session,
+        ts=slate.ts,
+        surface=slate.surface,
+        candidates=candidates,
+        context=slate.context,
+    )
 
 
 def utility(probabilities: NDArray[np.float32], weights: Mapping[str, float]) -> NDArray[np.float32]:

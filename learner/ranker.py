@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learner.backbone import causal_backbone, described_backbone, last_states
+from learner.backbone import Pass, causal_backbone, described_backbone, last_states
 from learner.batching import Batch
 from learner.encoding import ACTIONS, AGE_BUCKETS, SATISFACTION_BUCKETS
 from learner.fading import FadingSession
@@ -112,6 +112,7 @@ class SessionEncoder(nn.Module):
             self.into, self.out = nn.Linear(width, inner), nn.Linear(inner, width)
         else:
             self.transformer = causal_backbone(width, settings.layers, settings.heads, settings.tokens)
+        self.run: Pass = last_states
         self.dropout = nn.Dropout(0.1)
         for table in (self.actions, self.satisfactions, self.ages):
             nn.init.normal_(table.weight, std=0.02)
@@ -126,7 +127,7 @@ class SessionEncoder(nn.Module):
         tokens = self.dropout(tokens + self.ages(batch.ages))
         start = (self.start + query).unsqueeze(1)
         sequence = self.into(torch.cat([start, tokens], 1))
-        state: Tensor = self.out(last_states(self.transformer, sequence, batch.lengths))
+        state: Tensor = self.out(self.run(self.transformer, sequence, batch.lengths))
         return state
 
 

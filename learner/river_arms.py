@@ -1,6 +1,6 @@
 """PURE: models of the River library on hashed features, taught one outcome at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from river.optim.initializers import Normal
 from learner.controls import CLICK, SATISFIED, sigmoid
 from learner.hashing import BUCKETS, NOTHING, Features, Hasher
 from learner.ledger import Ledger, TrainingTarget
-from learner.query import TASKS, Query
+from learner.query import TASKS, Query, query_of
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 
@@ -141,7 +141,8 @@ class River:
         return scores
 
     def _teach(self, slate: LabeledSlate, targets: Sequence[TrainingTarget]) -> None:
-        for target, row in zip(targets, self._hasher(_query(slate, targets)), strict=True):
+        query = query_of(slate, [target.item_id for target in targets])
+        for target, row in zip(targets, self._hasher(query), strict=True):
             weights = np.array(target.weights)
             self._seen += weights
             self._positive += weights * np.array(target.targets)
@@ -160,13 +161,3 @@ def river_lr(items: Sequence[Item]) -> River:
 def river_fm(items: Sequence[Item], seed: int) -> River:
     """`river-fm`: a factorization machine; it finds the crosses itself."""
     return River(items, [Factorization(seed) for _ in _PREDICTED], crosses=False)
-
-
-def _query(slate: LabeledSlate, targets: Iterable[TrainingTarget]) -> Query:
-    return Query(
-        user_id=slate.user_id,
-        session=slate.session,
-        ts=slate.ts,
-        surface=slate.surface,
-        candidates=[target.item_id for target in targets],
-    )

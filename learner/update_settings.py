@@ -39,6 +39,11 @@ class UpdateSettings:
         False,
         "products in bfloat16 on a CPU, too: for a transformer, if it has AVX-512 BF16; on a GPU they are",
     )
+    compile: bool = setting(
+        False,
+        "the transformer's pass as a compiled graph of one shape: faster with long sessions and hundreds of "
+        "slates an update; takes a C++ compiler, and ten seconds at the first update",
+    )
     clip: float = setting(5.0, "largest norm of an update's mean gradient")
     closeness: float = setting(
         0.0, "weight of the divergence from the last published model, on what is replayed; 0: none"

@@ -11,6 +11,7 @@ from schemas.errors import InvalidRecord
 from schemas.events import Item
 from schemas.headers import schema_of
 from stream.candidates import Assortment
+from stream.inbound import Followed
 
 MOST = 256
 """Items given to the scorer at a time: new texts are embedded in batches."""
@@ -18,25 +19,6 @@ MOST = 256
 PAUSE_S = 0.2
 
 log = logging.getLogger(__name__)
-
-
-class Followed(Protocol):
-    """A Kafka record as a follower of a whole topic hands it over."""
-
-    @property
-    def key(self) -> bytes | None:
-        """The record's key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """The record's value; None is a tombstone."""
-        ...
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """The record's headers."""
-        ...
 
 
 class Shelf(Protocol):

@@ -13,7 +13,7 @@ from schemas.errors import CheckpointRefused, InvalidRecord
 from schemas.evaluation import Evaluation
 from schemas.topics import EVALUATIONS
 from schemas.trace import HEADER, Trace
-from stream.catalogue_feed import Followed
+from stream.inbound import Followed
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.refresher import Served

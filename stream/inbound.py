@@ -16,7 +16,26 @@ class Inbound(NamedTuple):
     timestamp: int
 
 
-class Fetched(Protocol):
+class Followed(Protocol):
+    """A Kafka record as a follower of a whole topic hands it over."""
+
+    @property
+    def key(self) -> bytes | None:
+        """The record's key."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The record's value; None is a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """The record's headers."""
+        ...
+
+
+class Fetched(Followed, Protocol):
     """A record of a batch, as aiokafka hands it over; `timestamp` in ms since the epoch."""
 
     @property
@@ -27,21 +46,6 @@ class Fetched(Protocol):
     @property
     def timestamp(self) -> int:
         """When it was sent."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """The record's key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """The record's value."""
-        ...
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """The record's headers."""
         ...
 
 

@@ -12,16 +12,21 @@ from tests.bench.learner.workload import BATCH, FADING, SHAPE, labels, learner
 from tests.bench.report import Figure
 
 CPU_BAR, GPU_BAR = 2_000, 50_000
-FULL, HALF = UpdateSettings(), UpdateSettings(bfloat16=True)
+FULL = UpdateSettings()
+FASTER = (
+    UpdateSettings(bfloat16=True),
+    UpdateSettings(compile=True),
+    UpdateSettings(bfloat16=True, compile=True),
+)
 
 
 def rate(short: bool) -> Iterator[Figure]:
     """Examples a second by wall clock, in updates of 256 slates, for slates of ten and of one outcome.
 
-    By both session encoders: the transformer, also with products in bfloat16, and the fading means that are
-    the default.
+    By both session encoders: the transformer, also compiled and with products in bfloat16, and the fading
+    means that are the default.
     """
-    for shape, settings in ((SHAPE, FULL), (SHAPE, HALF), (FADING, FULL)):
+    for shape, settings in ((SHAPE, FULL), *((SHAPE, faster) for faster in FASTER), (FADING, FULL)):
         for threads in (1, 2):
             for outcomes in (10, 1):
                 bar, updates = CPU_BAR if threads == 2 else None, 3 if short else 9
@@ -56,6 +61,7 @@ def _rate(
             cpu.append(1e6 * (process_time() - cpu_before) / examples)
     torch.set_num_threads(1)
     encoder = f"{shape.layers} layers" if shape.layers else "fading means"
+    encoder += ", compiled" if settings.compile else ""
     encoder += ", bfloat16" if settings.bfloat16 else ""
     what = f"{encoder}, slates of {outcomes}, sessions of 50, batch {batch}, {device}, {threads} thread(s)"
     yield Figure(row="rate", what=what, unit="examples/s", runs=wall, bar=bar)

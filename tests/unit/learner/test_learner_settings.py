@@ -77,6 +77,7 @@ def test_how_weights_are_updated_by_default_changes_only_on_purpose() -> None:
         "exchange": 0.05,
         "clear_moments": True,
         "bfloat16": False,
+        "compile": False,
         "clip": 5.0,
         "closeness": 0.0,
         "consolidate_every": 0,

@@ -145,7 +145,7 @@ TUNED: dict[str, float] = {
     "boost": 2.0,
     "admit_after": 4,
 }
-"""Another value for every knob."""
+"""Another value for every knob; but for `compile`, which must tell in the time alone."""
 
 
 def weights_of(**settings: float) -> bytes:
@@ -166,6 +166,6 @@ def usual() -> bytes:
     return weights_of()
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in fields(UpdateSettings)])
+@pytest.mark.parametrize("name", [spec.name for spec in fields(UpdateSettings) if spec.name != "compile"])
 def test_every_setting_tells_in_the_weights(name: str) -> None:
     assert weights_of(**{name: TUNED[name]}) != usual()

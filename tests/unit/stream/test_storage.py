@@ -12,12 +12,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from schemas import tables
-from schemas.checkpoint import Manifest
 from schemas.codec import encode
 from schemas.evaluation import Evaluation
 from stream.deadletters import Refusal
 from stream.projection import Projection
 from stream.storage import Store
+from tests.worker_fakes import manifest
 
 
 @pytest.fixture
@@ -28,26 +28,8 @@ def store(tmp_path):
     store.close()
 
 
-def manifest(version: str, created_ts: int = 0, **changes: object) -> Manifest:
-    fields: dict[str, object] = {
-        "model": "default",
-        "version": version,
-        "parent": None,
-        "base": "b",
-        "created_ts": created_ts,
-        "offsets": {"0": 5},
-        "examples_seen": 9,
-        "ranks": {"layer": 4},
-        "metrics": {"loss": 0.5},
-        "bytes": 12,
-        "sha256": "s",
-        "chunks": 1,
-    }
-    return Manifest(**{**fields, **changes})
-
-
 def test_checkpoints_come_back_whole_and_newest_first(store):
-    older, newer = manifest("aaa", 1), manifest("bbb", 2, metrics={"loss": 0.25})
+    older, newer = manifest("aaa", created_ts=1), manifest("bbb", created_ts=2, metrics={"loss": 0.25})
     store.put_model(newer)
     store.put_model(older)
     assert store.models() == [newer, older]
@@ -186,12 +168,11 @@ def test_a_registry_of_before_there_were_versions_keeps_its_rows(tmp_path):
     with create_engine(url).begin() as connection:
         tables.models.create(connection)
         row = {"model": "default", "version": "aaa", "base": "b", "created_ts": 1, "examples_seen": 9}
-        connection.execute(
-            tables.models.insert().values(**row, bytes=12, manifest=encode(manifest("aaa", 1)).decode())
-        )
+        first = encode(manifest("aaa", created_ts=1)).decode()
+        connection.execute(tables.models.insert().values(**row, bytes=12, manifest=first))
     with closing(Store(url)) as store:
         store.create()
-        assert store.models() == [manifest("aaa", 1)]
+        assert store.models() == [manifest("aaa", created_ts=1)]
 
 
 def test_workers_that_start_together_share_a_new_file(tmp_path):
