@@ -38,6 +38,9 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
             found += poll(consumer, 1_000)
         return found
     finally:
+        # kafka-python forgets the socket of a fetch that is half sent when it is closed.
+        consumer.pause(*consumer.assignment())
+        consumer.poll(timeout_ms=10)
         consumer.close()
 
 
