@@ -129,12 +129,7 @@ def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World, wrong
             headers = [(LOGGED_AT, b"%d" % late.ts)]
             producer.send(site.topic("searches"), encode(late), user.encode(), headers)
         producer.flush(timeout=60)
-    shown = {
-        (event.request_id, item.item_id)
-        for event in events
-        if isinstance(event, Impression)
-        for item in event.items
-    }
+    shown = exposures(events)
     eventually(lambda: finals(labels_sent(site.settings).values()).keys() >= shown, worker, "final labels")
     sent = labels_sent(site.settings)
     assert finals(sent.values()) == Counter(dict.fromkeys(shown, 1))
@@ -149,6 +144,12 @@ def test_clocks_are_wrong_by_up_to_ten_minutes(site: Site, planted: World, wrong
     right = {event.user_id for event in events if wrong_by_user(event) == 0}
     due = labels_due(site.settings, site.settings.join)
     assert_same(*({key: it for key, it in labels.items() if it.user_id in right} for labels in (sent, due)))
+
+
+def exposures(events: Sequence[UserEvent]) -> set[tuple[str, str]]:
+    """Slate and item of all that was shown."""
+    slates = (event for event in events if isinstance(event, Impression))
+    return {(slate.request_id, item.item_id) for slate in slates for item in slate.items}
 
 
 Engaged = Click | Dwell | Feedback
