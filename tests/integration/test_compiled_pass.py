@@ -40,7 +40,7 @@ def clicks(online: OnlineLearner) -> NDArray[np.float32]:
 
 
 # torch's compiler warns of itself, in many places.
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 def test_a_compiled_pass_learns_the_same_and_a_restored_learner_as_one_that_never_stopped() -> None:
     plain, through, resumed = learner(), learner(compile=True), learner(compile=True)
     stream = labels(300, seed=1, turned=1)
