@@ -6,7 +6,9 @@ groups, rebalancing, agents, tables and the web stay Faust's. The topics of a `S
 gets what was fetched of a partition in one call, and commits their offsets itself (`stream/progress.py`).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Any, Final, Protocol
 
@@ -21,6 +23,9 @@ from stream.reconnecting import unhurried
 
 LOOK_S: Final = 0.05
 """How soon to ask again for what a sink does not want yet."""
+
+ANSWER_S: Final = 20.0
+"""Longest wait for the broker's last answer: beyond the watchdog's, which is not there yet at the start."""
 
 
 class Sink(Protocol):
@@ -136,10 +141,28 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped
 class _Producer(driver.Producer):  # type: ignore[misc]  # untyped
     """Faust's producer, which also sends batches that were built whole: one future for all its records."""
 
+    _has_met_broker = False
+
     def _new_producer(self, transactional_id: str | None = None) -> Any:
         producer = super()._new_producer(transactional_id)
         producer.client._metadata_update = unhurried(producer.client._metadata_update)
         return producer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._has_met_broker = True
+
+    async def on_stop(self) -> None:
+        """Stop when the broker has answered once more, also where nothing waits to be sent.
+
+        Who is stopped while it is away has to say so: the watchdog does, when that takes too long.
+        """
+        if self._has_met_broker:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    while not await self._producer.client.force_metadata_update():
+                        pass  # unhurried
+        await super().on_stop()
 
     async def send_many(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[Sent]:
         """Hand records of one partition to the buffer, in order; returns the delivery of each."""

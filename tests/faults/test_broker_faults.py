@@ -108,6 +108,22 @@ def outlive(
     return worker
 
 
+def test_a_worker_that_finds_no_broker_ends(site: Site) -> None:
+    lost = replace(site.settings, broker=f"{HOST}:{free_port()}")
+    worker = Worker(lost, site.home / "worker.log")
+    site.adopt(worker)
+    assert worker.wait(timeout_s=30.0) == 1
+    assert "Unable to bootstrap" in worker.output()
+
+
+def test_a_worker_that_has_nothing_to_send_says_so_as_well(site: Site) -> None:
+    worker = site.start_worker()
+    with site.server.hanging():
+        os.kill(worker.pid, signal.SIGTERM)
+        assert worker.wait(timeout_s=30.0) == 1
+    assert re.search(LEAVES, worker.output()), worker.tail()
+
+
 @pytest.mark.parametrize("outage", [killed, KafkaServer.hanging])
 def test_without_a_broker_processes_end_when_they_are_told_and_say_why(
     site: Site, planted: World, past: Past, outage: Outage
