@@ -15,12 +15,12 @@ from learner.base import Base, parse_base
 from learner.batching import Example, still_true
 from learner.catalogue import Embed
 from learner.checkpoint import decode
+from learner.compiled_pass import compile_session
 from learner.consolidation import consolidate
 from learner.draft import Draft, Learned
 from learner.intake import Intake
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
-from learner.one_shape import compile_session
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
 from learner.rows import Vocabulary

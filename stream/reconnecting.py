@@ -17,10 +17,7 @@ Update = Callable[[Any, Iterable[str]], Awaitable[bool]]
 
 
 def unhurried(update: Update, pause_s: float = PAUSE_S) -> Update:
-    """Wrap a client's metadata update: one that nobody answered returns a little later.
-
-    Only such a one: waiting for leaders, too, made labels come 50 ms later while nothing was amiss.
-    """
+    """Wrap a client's metadata update: one that nobody answered returns a little later."""
 
     async def update_and_wait(cluster: Any, topics: Iterable[str]) -> bool:
         is_answered = await update(cluster, topics)

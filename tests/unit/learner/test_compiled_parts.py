@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.backbone import causal_backbone, last_states
-from learner.one_shape import ROWS, in_one_shape
+from learner.compiled_pass import ROWS, in_one_shape
 
 LENGTH = 10
 
