@@ -130,8 +130,8 @@ def draw(arms: Mapping[str, Seeds]) -> None:
     rates.set_xticks(range(len(arms)), list(arms))
     rates.set(title="clicks of what was shown, %", xlabel="publish interval")
     after.set(title="share of the best slate", xlabel="seconds since interests switched")
-    after.legend(title="publish interval")
     regret.set(title="cumulative regret, clicks", xlabel="minutes")
+    regret.legend(after.get_lines(), arms, title="publish interval", loc="upper left")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
 
