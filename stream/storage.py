@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alembic.util.exc import CommandError
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, InvalidatePoolError, SQLAlchemyError
@@ -44,11 +45,20 @@ class Store:
         return self._engine.url.render_as_string(hide_password=True)
 
     def create(self) -> None:
-        """Bring the tables to this version's shape; workers that start together take turns."""
+        """Bring the tables to this version's shape; workers that start together take turns.
+
+        Raises:
+            DatabaseError: also where the tables have the shape of a later release.
+        """
         with self._engine.begin() as connection:
             if self._engine.dialect.name == "sqlite":  # others lock what they change by themselves
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            migrate(connection)
+            try:
+                migrate(connection)
+            except CommandError as error:
+                raise DatabaseError(
+                    f"expected tables of this release or of one before, got: {error}"
+                ) from error
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from schemas import tables
@@ -16,7 +16,7 @@ from schemas.codec import encode
 from schemas.evaluation import Evaluation
 from stream.deadletters import Refusal
 from stream.projection import Projection
-from stream.storage import Store
+from stream.storage import DatabaseError, Store
 from tests.worker_fakes import manifest
 
 
@@ -173,6 +173,25 @@ def test_a_registry_of_before_there_were_versions_keeps_its_rows(tmp_path):
     with closing(Store(url)) as store:
         store.create()
         assert store.models() == [manifest("aaa", created_ts=1)]
+
+
+def test_tables_of_a_later_release_are_waited_for_as_any_database_that_says_no(store):
+    """A worker that is rolled back goes on serving; who looks at the registry is told."""
+    pauses = []
+
+    async def roll_forward(seconds: float) -> None:
+        pauses.append(seconds)
+        stamp("0001")
+
+    def stamp(version: str) -> None:
+        with create_engine(store.url).begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": version})
+
+    stamp("9999")
+    with pytest.raises(DatabaseError, match=r"of this release or of one before, got: .*9999"):
+        store.create()
+    asyncio.run(Projection(store, sleep=roll_forward).write(lambda store: store.put_model(manifest("aaa"))))
+    assert (len(pauses), store.models()) == (1, [manifest("aaa")])
 
 
 def test_workers_that_start_together_share_a_new_file(tmp_path):
