@@ -13,7 +13,7 @@ WINDOW = 2_000
 """Shown items that a rolling metric looks back on."""
 
 PENDING = 20_000
-"""Slates that may wait for their final label; the oldest gives way."""
+"""Slates that may wait for their final label, and as many that have theirs; the oldest gives way."""
 
 Predictions = Mapping[str, float]
 """Item id → probability of a click, as said when the slate was shown."""
@@ -29,12 +29,19 @@ class LiveEvaluation:
         self._arms = tuple(arms)
         self._pending_limit = pending
         self._pending: OrderedDict[str, Mapping[str, Predictions]] = OrderedDict()
+        self._judged: OrderedDict[str, None] = OrderedDict()
         self._auc = {arm: RollingROCAUC(window_size=window) for arm in arms}
         self._seen: deque[tuple[int, bool]] = deque(maxlen=window)
         self._fresh = False
 
     def expect(self, request_id: str, predictions: Mapping[str, Predictions]) -> None:
-        """Remember what each arm said of a slate when it was shown."""
+        """Remember what each arm said of a slate when it was shown.
+
+        Of one that comes again (sent twice, or read again after a rebalance) the first counts: by the second
+        time, an arm may have learned what became of it.
+        """
+        if request_id in self._pending or request_id in self._judged:
+            return
         self._pending[request_id] = predictions
         if len(self._pending) > self._pending_limit:
             self._pending.popitem(last=False)
@@ -43,6 +50,9 @@ class LiveEvaluation:
         """Fold the outcomes that are final; the slate is forgotten with its last revision of the window."""
         if not any(outcome.final for outcome in slate.outcomes):
             return
+        self._judged[slate.request_id] = None
+        if len(self._judged) > self._pending_limit:
+            self._judged.popitem(last=False)
         predictions = self._pending.pop(slate.request_id, None)
         if predictions is None:
             return

@@ -316,6 +316,18 @@ def test_live_evaluation_forgets_what_waits_too_long_and_what_it_never_heard_of(
     assert live.report({}) == [], "one class only: the second label of `new` came after it was forgotten"
 
 
+def test_live_evaluation_judges_what_was_said_of_a_slate_first():
+    """An impression comes twice, or is read again, when its click may have been learned."""
+    live = LiveEvaluation(("arm",))
+    before, after = {"arm": {"a": 0.1, "b": 0.9}}, {"arm": {"a": 0.9, "b": 0.1}}
+    live.expect("r", before)
+    for _ in range(2):
+        live.expect("r", after)
+        live.observe(label("r", {"a": True, "b": False}))
+    (told,) = live.report({})
+    assert (told.value, told.count) == (0.0, 2)
+
+
 def test_an_impression_is_scored_by_both_arms_before_its_label(executor):
     async def scenario() -> None:
         evaluator = Evaluator(
