@@ -130,8 +130,10 @@ class Serving:
         popular = self._top() if self._assortment.chooses else ()
         pool = () if request.candidates else self._assortment.candidates(session, popular)
         ids = eligible(request, pool, session)
-        if self._scorer is None or self._scorer.scorer.version is None or not ids:
+        if self._scorer is None or (version := self._scorer.scorer.version) is None:
             return self._fallback(request, ids, NO_CHECKPOINT)
+        if not ids:  # nothing is left to rank: no fault of the model
+            return recommend(request, ids, np.empty(0), self._policy, self._rng, version)
         try:
             scored = await self._scorer.score(self._asked(request, session, ids))
         except QueueFull:

@@ -89,7 +89,8 @@ def test_candidates_of_the_request_are_all_that_is_ranked(executor):
 
 def test_no_candidates_make_an_empty_answer(executor):
     part = serving(ScorerThread(FakeScorer("c", version="v1"), executor))
-    assert asyncio.run(part.answer(request(candidates=["x"], exclude=["x"]))).items == []
+    answer = asyncio.run(part.answer(request(candidates=["x"], exclude=["x"])))
+    assert (answer.items, answer.degraded, answer.model_version) == ([], None, "v1")
 
 
 def test_what_the_user_clicked_is_not_offered_again_and_a_query_of_the_request_counts(executor):
