@@ -16,6 +16,8 @@ from stream.metrics import Metrics
 
 JSON = "application/json"
 DEFAULT_K = 10
+K_DIGITS = 9
+"""Most digits of `k`, zeros in front included: Python reads no number that has thousands."""
 
 
 class BadQuery(ValueError):
@@ -75,7 +77,7 @@ def parse(user_id: str, query: Mapping[str, str], request_id: str, now_ms: int) 
 session_id=None, query=None, context={})
     """
     raw = query.get("k", str(DEFAULT_K))
-    if not raw.isdecimal() or not 1 <= int(raw[:9]) <= MAX_K:
+    if not raw.isdecimal() or len(raw) > K_DIGITS or not 1 <= int(raw) <= MAX_K:
         raise BadQuery(f"k: expected a number from 1 to {MAX_K}, got {raw[:32]!r}")
     asked = {"request_id": request_id, "user_id": user_id, "ts": now_ms, "k": int(raw)}
     try:

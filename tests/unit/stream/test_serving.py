@@ -200,7 +200,7 @@ def test_an_item_that_is_removed_or_replaced_leaves_no_trace():
     assert (assortment.tags("a1"), assortment.duration("a1"), assortment.duration("a2")) == ((), None, None)
 
 
-@pytest.mark.parametrize("k", ["0", "x", "", "501", "-1", "9" * 400])
+@pytest.mark.parametrize("k", ["0", "x", "", "501", "-1", "9" * 400, "000000001" + "0" * 5_000])
 def test_a_k_that_cannot_be_is_refused(k):
     with pytest.raises(BadQuery, match="k: expected a number from 1 to 500"):
         parse("u", {"k": k}, "r", 0)
