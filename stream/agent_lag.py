@@ -28,6 +28,7 @@ class AgentLag:
     def start_over(self) -> None:
         """Forget how far agents were: partitions were revoked or assigned."""
         self._next.clear()
+        self._metrics.start_over()
 
     async def measure(self) -> None:
         """Tell how much lies behind the last message taken of each partition."""

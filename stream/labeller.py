@@ -183,6 +183,7 @@ class Labeller:
         self._behind.clear()
         self._sessions.clear()
         self._progress.clear()
+        self._metrics.start_over()
 
     async def _take(self, number: int, messages: Sequence[Inbound]) -> None:
         """Fold a slice, and do all that this makes due. Only sending awaits, so nothing comes between."""

@@ -56,6 +56,11 @@ class Metrics:
                 stage = "total" if before == "event" and after == "served" else after
                 self.freshness.labels(stage).observe(max(0, end - start) / 1000)
 
+    def start_over(self) -> None:
+        """Forget what was measured of partitions, which may be another worker's from now on."""
+        self.lag.clear()
+        self.unlabelled.clear()
+
     def expose(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -13,11 +13,13 @@ class Assigned:
 
     is_now_settled = True
 
+    numbers = (0, 1)
+
     def is_settled(self) -> bool:
         return self.is_now_settled
 
     def partitions(self, topic: str) -> list[int]:
-        return [0, 1]
+        return list(self.numbers)
 
     async def locate(self, topics, partitions) -> None:
         return None
@@ -43,6 +45,16 @@ def test_what_no_agent_has_begun_to_work_on_is_the_lag():
     assert measured(lag, metrics) == [2, 7]
     lag.start_over()
     assert measured(lag, metrics) == [7, 7]
+
+
+def test_a_partition_that_went_to_another_worker_is_told_of_no_more():
+    metrics, assigned = Metrics(CollectorRegistry()), Assigned()
+    lag = AgentLag(assigned, metrics)
+    lag.watch("requests")
+    assert measured(lag, metrics) == [7, 7]
+    assigned.numbers = (1,)
+    lag.start_over()
+    assert measured(lag, metrics) == [7]
 
 
 def test_nothing_is_measured_while_partitions_move():

@@ -322,6 +322,19 @@ def test_who_is_long_gone_is_erased_from_the_changelog_of_the_sessions():
     assert set(world.table.data) == {b"here"}
 
 
+def test_a_partition_that_went_to_another_worker_is_measured_no_more():
+    async def scenario(world: World) -> None:
+        world.progress.unread = {"impressions": 7}
+        await world.take(inbound("impressions", shown(1_000), partition=3))
+        await world.labeller.advance()
+        assert b'freshrank_lag{partition="3",topic="impressions"} 7.0' in world.metrics.expose()
+        world.labeller.start_over()
+        await world.labeller.advance()
+        assert b'partition="3"' not in world.metrics.expose()
+
+    asyncio.run(scenario(World()))
+
+
 def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
     async def scenario(world: World) -> None:
         assert world.labeller.wants("p.clicks", 0)
