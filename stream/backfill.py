@@ -11,15 +11,23 @@ from learner.fitting import BackfillSettings, Progress
 from learner.foundation import lay_foundation
 from learner.halfway import Halfway
 from learner.settings import LearnerSettings
+from stream.join_settings import JoinSettings
 from stream.labelled_log import read_labels
 from stream.logs import read_items
 
 
-def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, progress: Progress) -> Trained:
+def backfill(
+    directory: Path,
+    until_ts: int | None,
+    settings: LearnerSettings,
+    join: JoinSettings,
+    progress: Progress,
+) -> Trained:
     """Train a base on the catalogue and the events before `until_ts` (epoch ms; None: all), and keep it.
 
-    It is written to `settings.base_dir`; the vectors of texts are cached in the state directory. A run that
-    was killed is gone on from after its last epoch, and ends with the same base, byte for byte.
+    `join` says how they are labelled: as by the worker that comes after it. The base is written to
+    `settings.base_dir`; the vectors of texts are cached in the state directory. A run that was killed is gone
+    on from after its last epoch, and ends with the same base, byte for byte.
 
     Raises:
         LogDirectoryError: the log cannot be read.
@@ -33,7 +41,7 @@ def backfill(directory: Path, until_ts: int | None, settings: LearnerSettings, p
     try:
         trained = train_base(
             items,
-            read_labels(directory, items, until_ts),
+            read_labels(directory, items, until_ts, join),
             foundation.embed,
             foundation.text_encoder,
             foundation.shape,

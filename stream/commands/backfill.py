@@ -13,6 +13,8 @@ from learner.settings import LearnerSettings
 from schemas.errors import FreshrankError
 from stream.backfill import backfill as run
 from stream.commands.bars import StageBars
+from stream.commands.options import with_join
+from stream.join_settings import JoinSettings
 from stream.logs import split_ts
 
 
@@ -23,9 +25,13 @@ from stream.logs import split_ts
     "--base", help="Directory of the base; default: FRESHRANK_BASE, or `base` in the state directory."
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of all chance; default: FRESHRANK_SEED.")
-def backfill(directory: Path, until: float | None, base: str | None, seed: int | None) -> None:
+@with_join
+def backfill(
+    directory: Path, until: float | None, base: str | None, seed: int | None, join: JoinSettings
+) -> None:
     """Train the base from the items and events of DIRECTORY; worker and learner start from it.
 
+    They are labelled as the worker's settings say: windows, refinements, bounces.
     A run that was killed is gone on from: run it again.
     """
     console = Console()
@@ -38,7 +44,7 @@ def backfill(directory: Path, until: float | None, base: str | None, seed: int |
         )
         until_ts = None if until is None else split_ts(directory, until)
         with StageBars(console) as bars:
-            trained = run(directory, until_ts, settings, bars)
+            trained = run(directory, until_ts, settings, join, bars)
     except FreshrankError as error:
         raise click.ClickException(str(error)) from error
     _show(console, trained, settings)

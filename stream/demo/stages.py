@@ -75,7 +75,7 @@ def _prepare(plan: Plan, directory: Path, settings: Settings, console: Console) 
         f"KuaiRand sample, {plan.users:.0%} of its users: {first:,} events for the base, {rest:,} to replay"
     )
     with StageBars(console) as bars:
-        trained = backfill(log, split, LearnerSettings(state_dir=settings.state_dir), bars)
+        trained = backfill(log, split, LearnerSettings(state_dir=settings.state_dir), settings.join, bars)
     console.print(f"base {trained.base.hash}: {trained.examples:,} examples")
     return log, split
 
