@@ -53,11 +53,11 @@ def list_letters(settings: Settings, reason: str | None, topic: str | None, limi
     letters = list(_letters(settings, _chosen(reason, topic)))
     table = Table("place", "reason", "bytes", "detail", box=SIMPLE_HEAD)
     for entry, _ in letters[-limit:]:
-        table.add_row(entry.place, entry.reason, f"{entry.size:,}", escape(entry.detail))
+        table.add_row(*map(escape, (entry.place, entry.reason, f"{entry.size:,}", entry.detail)))
     console = Console()
     console.print(table if letters else "No dead letter.")
     for name, count in Counter(entry.reason for entry, _ in letters).most_common():
-        console.print(f"{name}: {count:,}")
+        console.print(f"{escape(name)}: {count:,}")
 
 
 @dead_letters.command()
@@ -69,7 +69,7 @@ def show(settings: Settings, place: str) -> None:
     table = Table("field", "value", show_header=False)
     table.add_row("key", escape(repr(message.key)))
     for name, value in message.headers:
-        table.add_row(name, escape(value.decode(errors="backslashreplace")))
+        table.add_row(escape(name), escape((value or b"").decode(errors="backslashreplace")))
     text = (message.value or b"")[:SHOWN_BYTES].decode(errors="backslashreplace")
     table.add_row(f"value, {entry.size:,} bytes", escape(text))
     Console().print(table)

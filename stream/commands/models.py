@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from learner.settings import LearnerSettings
@@ -58,7 +59,7 @@ def show(version: str) -> None:
     for name, value in _fields(manifest):
         table.add_row(name, value)
     for row in _read(lambda store: store.evaluations_of(manifest.version))[-10:]:
-        table.add_row(f"{row['name']} {row['slice']}", f"{row['value']:.4f} over {row['count']}")
+        table.add_row(escape(f"{row['name']} {row['slice']}"), f"{row['value']:.4f} over {row['count']}")
     Console().print(table)
 
 
