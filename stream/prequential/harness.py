@@ -46,15 +46,17 @@ class Course:
     Versions are published at the multiples of an interval of event time, but made only when somebody asks:
     all that was observed before the multiple is then learned at once. The first of several intervals must be
     the shortest; the arm itself answers for it, and copies of the arm, each as old as its interval, for the
-    others. So they differ in what they serve and not in how they were trained, as in a system that trains
-    all the time and sends its weights now and then.
+    others. Where one of these is no multiple of the shortest, the arm also learns at times that are not the
+    shortest's, and a copy answers for that, too. So they differ in what they serve and not in how they were
+    trained, as in a system that trains all the time and sends its weights now and then.
     """
 
     def __init__(self, arm: Arm, contenders: Sequence[Contender], clock: Clock) -> None:
         """`clock` measures the seconds of learning and scoring, and decides nothing."""
         self.arm = arm
         self.contenders = contenders
-        self._servers: list[Server] = [arm, *(arm.serving() for _ in contenders[1:])]
+        first = arm if _are_multiples([contender.every_ms for contender in contenders]) else arm.serving()
+        self._servers: list[Server] = [first, *(arm.serving() for _ in contenders[1:])]
         self._copied = [0] * len(contenders)
         self._lessons = 0
         self._clock = clock
@@ -89,7 +91,7 @@ class Course:
             return
         self._copied[n] = self._lessons
         contender.versions += 1
-        if n:
+        if self._servers[n] is not self.arm:
             self._answer(n)
             began = self._clock()
             self._servers[n] = self.arm.serving()
@@ -117,6 +119,16 @@ class Course:
         scores = self._servers[n].score([exam.query for exam in exams])
         contender.seconds += self._clock() - began
         contender.answers.add(exams, scores)
+
+
+def _are_multiples(intervals: Sequence[int | None]) -> bool:
+    """Whether every interval, the shortest first, is a multiple of that one.
+
+    >>> _are_multiples([2, 6, None]), _are_multiples([2, 3]), _are_multiples([None])
+    (True, False, True)
+    """
+    shortest = intervals[0] or 1
+    return all(interval % shortest == 0 for interval in intervals if interval is not None)
 
 
 def warm_up(events: Iterable[UserEvent], observer: Observer, examiner: Examiner) -> list[LabeledSlate]:

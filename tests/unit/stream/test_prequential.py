@@ -248,6 +248,13 @@ class TestSeveralIntervals:
         asked = [(ts, served.knows) for served in spy.served for ts in served.asked]
         assert asked == list(known_when_asked(alone))
 
+    def test_an_interval_that_is_no_multiple_of_the_shortest_adds_nothing_to_it(self) -> None:
+        spy, alone = Spy(), Recorder()
+        sit(busy_log(4), course(spy, 7 * SECOND, 9 * SECOND))
+        evaluate(busy_log(4), alone, every=7 * SECOND)
+        known = {(ts, *served.knows) for served in spy.served for ts in served.asked}
+        assert {(ts, *knows) for ts, knows in known_when_asked(alone)} <= known
+
     def test_fewer_versions_are_made_of_longer_intervals(self) -> None:
         trial = sit(busy_log(4), course(Recorder(), *self.INTERVALS))
         versions = [contender.versions for contender in trial.courses[0].contenders]
