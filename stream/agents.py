@@ -15,6 +15,7 @@ import faust
 from schemas.checkpoint import Manifest
 from schemas.errors import InvalidRecord
 from schemas.evaluation import Evaluation
+from schemas.events import Erasure
 from schemas.recommendation import RecommendationRequest
 from schemas.topics import (
     DEAD_LETTERS,
@@ -64,12 +65,12 @@ class Agents:
 
         self._agent(check_items, "items", ITEMS)
 
-    def erasures(self, erase: Callable[[int, str], Awaitable[None]]) -> None:
-        """Users who ask to be forgotten: `erase(partition, user_id)`."""
+    def erasures(self, erase: Callable[[int, Erasure], Awaitable[None]]) -> None:
+        """Users who ask to be forgotten: `erase(partition, erasure)`."""
 
         async def forget_users(stream: Any) -> None:
             async for message, erasure in self._records(stream, read_erasure):
-                await erase(message.partition, erasure.user_id)
+                await erase(message.partition, erasure)
 
         self._agent(forget_users, "erasures", ERASURES)
 

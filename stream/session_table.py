@@ -10,7 +10,7 @@ import msgspec
 from schemas.codec import MAX_BYTES
 from stream.expiry import Rounds
 from stream.outbox import Outgoing
-from stream.sessions import SessionState
+from stream.sessions import SessionState, erased
 
 CAPACITY = 50_000
 """Decoded states kept in memory; the rest is decoded again from the table when its user comes back."""
@@ -88,8 +88,14 @@ class SessionTable:
         while len(states) > self._capacity and (oldest := next(iter(states))) not in keep:
             del states[oldest]
 
+    def erase(self, user_id: str, ts: int) -> Outgoing:
+        """Erase what a user did before `ts`, also what is read only later; returns this for the changelog."""
+        state = self._states[user_id] = erased(ts)
+        self._table.data[key := user_id.encode()] = raw = self._encode(state)
+        return Outgoing(key, raw)
+
     def forget(self, user_id: str) -> Outgoing:
-        """Erase a user from memory and from the table; returns what erases them from its changelog."""
+        """Take a user out of memory and of the table; returns what takes them out of its changelog."""
         key = user_id.encode()
         self._states.pop(user_id, None)
         if self._table.data.get(key) is not None:

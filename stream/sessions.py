@@ -124,6 +124,15 @@ def _grow_older(state: SessionState, ts: int) -> None:
     state.newest_ts = ts
 
 
+def erased(ts: int) -> SessionState:
+    """Return the state of a user who asked at `ts` to be forgotten: nothing, to which nothing older is added.
+
+    What was done before may be read later, where its topic lags, or again after a crash. Once it cannot, the
+    state has expired.
+    """
+    return SessionState(settled_ts=ts, newest_ts=max(1, ts - EXPIRY_MS))
+
+
 def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tags | None = None) -> Session:
     """Return what was known strictly before `ts`, leaving out touches of `request_id` itself.
 

@@ -22,6 +22,7 @@ from learner.follower import follow
 from learner.query import TASKS, Query, utility
 from learner.watchdog import watch
 from schemas.errors import BaseError
+from schemas.events import Erasure
 from schemas.topics import ITEMS, MODELS, Topic
 from stream import oddity
 from stream.agent_lag import AgentLag
@@ -280,10 +281,10 @@ def _label(
     async def start_over(*_: Any, **__: Any) -> None:
         labeller.start_over()
 
-    async def erase(partition: int, user_id: str) -> None:
-        erased = core.sessions.forget(user_id)
+    async def erase(partition: int, erasure: Erasure) -> None:
+        erased = core.sessions.erase(erasure.user_id, erasure.ts)
         await core.outbox.send_raw(core.sessions.changelog, partition, [erased])
-        refresher.forget(user_id)
+        refresher.forget(erasure.user_id)
         log.info("partition %d: a user was erased from the sessions", partition)
 
     core.app.on_partitions_revoked.connect(start_over)

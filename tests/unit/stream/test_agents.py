@@ -58,10 +58,10 @@ class App:
 def test_what_an_agent_is_stopped_in_the_midst_of_is_not_acknowledged() -> None:
     erased: list[str] = []
 
-    async def erase(_: int, user_id: str) -> None:
-        if user_id == "u1":
+    async def erase(_: int, erasure: Erasure) -> None:
+        if erasure.user_id == "u1":
             raise asyncio.CancelledError
-        erased.append(user_id)
+        erased.append(erasure.user_id)
 
     app, metrics = App(), Metrics(CollectorRegistry())
     refuser = Refuser(Outbox(FakeProducer(), ""), metrics)
