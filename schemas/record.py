@@ -14,7 +14,7 @@ Id = Annotated[
 Ts = Annotated[int, msgspec.Meta(ge=0, lt=2**53, description="integer milliseconds since the epoch, UTC")]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Propensity = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Position = Annotated[int, msgspec.Meta(ge=0)]
+Position = Annotated[int, msgspec.Meta(ge=0, lt=2**31, description="the first is 0")]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar = str | Int64 | float
 """A value of `context` or `attributes`. Unbounded integers would overflow where they become floats."""

@@ -19,6 +19,7 @@ from learner.scorer import Scorer
 from learner.update_settings import UpdateSettings
 from learner.user_share import YOUNG
 from schemas.checkpoint import Manifest
+from schemas.codec import decode, encode
 from schemas.errors import CheckpointRefused, SnapshotError
 from schemas.events import Item
 from schemas.labels import LabeledSlate
@@ -52,6 +53,15 @@ QUERIES = [
     )
     for n in range(4)
 ]
+
+
+def test_any_position_that_a_record_can_hold_is_learned() -> None:
+    online, slates = learner(), []
+    for slate in batches(1, seed=2)[0]:
+        far = [msgspec.structs.replace(one, position=2**31 - 1) for one in slate.outcomes]
+        slates.append(decode(LabeledSlate, encode(msgspec.structs.replace(slate, outcomes=far))))
+    online.learn(slates)
+    assert online.checkpoint().version
 
 
 def test_the_same_seed_and_labels_give_the_same_checkpoints() -> None:

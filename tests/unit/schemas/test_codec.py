@@ -130,6 +130,7 @@ def test_scalars_within_64_bits_are_kept(number: float) -> None:
         (events.Click, {**CLICK, "user_id": None}),
         (events.Click, {**CLICK, "user_id": ""}),
         (events.Click, {**CLICK, "position": -1}),
+        (events.Click, {**CLICK, "position": 2**31}),
         (events.Dwell, {**DWELL, "dwell_ms": -0.1}),
         (events.Dwell, {**DWELL, "dwell_ms": "900"}),
         (events.Dwell, {**DWELL, "dwell_ms": None}),

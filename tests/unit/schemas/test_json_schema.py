@@ -97,6 +97,7 @@ def test_what_the_codec_writes_is_valid(record: type[Record], data: st.DataObjec
         {"user_id": "a" * (ID_BYTES + 1)},
         {"items": []},
         {"items": [{"item_id": "i", "position": -1}]},
+        {"items": [{"item_id": "i", "position": 2**31}]},
         {"items": [{"item_id": "i", "position": 0, "propensity": 0}]},
         {"context": {"k": None}},
     ],
