@@ -101,14 +101,14 @@ def split_ts(directory: Path, until: float) -> int:
     time itself in epoch milliseconds.
 
     Raises:
-        LogDirectoryError: a share of a log without events.
+        LogDirectoryError: a share of a log without events, or what is neither.
     """
-    if until > 1:
-        return int(until)
-    if until < 0:
+    if not 0 <= until < float("inf"):  # NaN is no number either
         raise LogDirectoryError(
             f"{directory}: expected a split from 0 to 1, or epoch milliseconds, got {until}"
         )
+    if until > 1:
+        return int(until)
     stamps = _stamps(directory, IMPRESSIONS.name)
     if not stamps:
         stamps = sorted(ts for topic in USER_EVENTS for ts in _stamps(directory, topic.name))

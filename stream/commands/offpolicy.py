@@ -22,7 +22,8 @@ from stream.logs import read_events
 def offpolicy(directory: Path, target: Path | None) -> None:
     """Estimate each policy's click rate from what the others logged, and compare it with its own.
 
-    DIRECTORY needs impressions with `policy` and propensities, such as a converted Open Bandit log.
+    DIRECTORY needs impressions with `policy` and propensities, such as a converted Open Bandit log. Policies
+    may depend on the position and on time; of those that look at the user the estimates say nothing.
     """
     results = run(directory)
     if target is not None:

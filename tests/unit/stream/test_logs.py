@@ -158,7 +158,7 @@ def test_a_larger_number_is_the_time_itself(tmp_path: Path) -> None:
     assert split_ts(tmp_path, 1_650_844_800_000) == 1_650_844_800_000
 
 
-@pytest.mark.parametrize("until", [0.5, -0.1])
+@pytest.mark.parametrize("until", [0.5, -0.1, float("nan"), float("inf")])
 def test_a_log_that_cannot_be_split_is_refused(tmp_path: Path, until: float) -> None:
     with pytest.raises(LogDirectoryError, match="expected"):
         split_ts(tmp_path, until)
