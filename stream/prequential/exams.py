@@ -52,6 +52,7 @@ class Examiner:
         self._candidates: tuple[str, ...] = ()
         self._ratings: list[int] = []
         self._rated: dict[str, dict[int, None]] = {}
+        self._shown: set[str] = set()
 
     @property
     def seen(self) -> int:
@@ -59,16 +60,21 @@ class Examiner:
         return len(self._index)
 
     def exam(self, event: UserEvent, observer: Observer) -> Exam | None:
-        """The exam that an event is, if it is one; to be asked before the event is observed."""
+        """The exam that an event is, if it is one; to be asked before the event is observed.
+
+        An impression that is in the log twice is one once: the second time, its clicks may have been learned.
+        """
         if isinstance(event, Impression):
-            return _slate_exam(event, observer)
+            return None if event.request_id in self._shown else _slate_exam(event, observer)
         if isinstance(event, Feedback) and event.request_id is None and is_liked(event):
             return self._next_item_exam(event, observer)
         return None
 
     def observe(self, event: UserEvent) -> None:
         """Let the catalogue grow by what the event shows."""
-        if isinstance(event, Feedback) and event.request_id is None:
+        if isinstance(event, Impression):
+            self._shown.add(event.request_id)
+        elif isinstance(event, Feedback) and event.request_id is None:
             index = self._index.setdefault(event.item_id, len(self._index))
             if index == len(self._ratings):
                 self._ratings.append(0)

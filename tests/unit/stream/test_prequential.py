@@ -218,6 +218,12 @@ def test_a_next_item_is_ranked_among_what_was_seen_and_not_rated() -> None:
     assert all(exam.cold for exam in exams)
 
 
+def test_an_impression_that_is_logged_twice_is_asked_once_and_before_its_click_is_learned() -> None:
+    log = [impression("r", 0), click("r", 500), impression("r", 5 * SECOND), impression("s", 5 * SECOND)]
+    trial = evaluate(log, Recorder())
+    assert [exam.request_id for exam in trial.exams if isinstance(exam, SlateExam)] == ["r", "s"]
+
+
 def test_a_film_rated_again_is_no_next_item() -> None:
     log = [feedback("rating", n * SECOND, "a", value=5, event_id=f"{n}") for n in range(2)]
     assert not evaluate(log, Recorder()).exams
