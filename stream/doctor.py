@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.codec import MAX_BYTES
-from schemas.errors import BrokerError
+from schemas.errors import BaseError, BrokerError
 from stream.administration import Status, TopicReport, list_topics, message_bytes, require_broker
 from stream.settings import Settings
 from stream.storage import DatabaseError, Store
@@ -84,11 +84,14 @@ def check_database(url: str) -> Check:
 
 
 def check_base(directory: Path) -> Check:
-    """Is there a trained base?"""
-    there = directory.is_dir() and any(directory.iterdir())
-    return Check(
-        "base", there, str(directory) if there else f"nothing in {directory}", "`freshrank backfill DIR`"
-    )
+    """Is there a trained base, which worker and learner can read? A training that was killed leaves none."""
+    from learner.base import load_base  # has torch
+
+    try:
+        found = load_base(directory).hash
+    except BaseError as error:
+        return Check("base", False, str(error), "`freshrank backfill DIR`")
+    return Check("base", True, f"{found} in {directory}")
 
 
 def check_device() -> Check:

@@ -17,8 +17,10 @@ from tests.source import PACKAGES, ROOT, Function, Module, body_lines, modules
 
 PURE, SHELL = "PURE:", "SHELL:"
 
-MAY_IMPORT_LEARNER = re.compile(r"stream/(wiring|backfill)\.py|stream/(prequential|commands|demo)/\w+\.py")
-"""Where stream may import learner: the composition root, and what runs the learner offline."""
+MAY_IMPORT_LEARNER = re.compile(
+    r"stream/(wiring|backfill|doctor)\.py|stream/(prequential|commands|demo)/\w+\.py"
+)
+"""Where stream may import learner: the composition root, what runs the learner offline, and the doctor."""
 
 DECLARED = {
     PURE: """schemas/codec stream/sessions stream/labeling stream/satisfaction stream/trust stream/exploration

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from learner.base import save_base
 from schemas.access import Access
 from schemas.codec import MAX_BYTES
 from schemas.errors import BrokerError
@@ -16,6 +17,7 @@ from stream.cli import main
 from stream.doctor import Check, examine
 from stream.process import HOST, free_port
 from stream.settings import Settings
+from tests.tiny import base
 
 
 @pytest.fixture
@@ -77,8 +79,7 @@ def failures(settings: Settings) -> dict[str, Check]:
 
 def test_the_doctor_finds_nothing_wrong_where_nothing_is(settings: Settings) -> None:
     create_topics(settings)
-    settings.base_dir.mkdir(parents=True)
-    (settings.base_dir / "base.json").write_text("{}")
+    save_base(base(), settings.base_dir)
     assert failures(settings) == {}
 
 
