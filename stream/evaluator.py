@@ -71,7 +71,7 @@ class Evaluator:
     def _ask(self, shown: Impression) -> Any:
         return self._query(
             user_id=shown.user_id,
-            session=self._serving.session(shown.user_id, shown.ts),
+            session=self._serving.session(shown.user_id, shown.ts, shown.query, shown.request_id),
             ts=shown.ts,
             candidates=[item.item_id for item in shown.items],
             surface=shown.surface,

@@ -141,10 +141,15 @@ class Serving:
         utilities = self._utility(scored.probabilities)
         return recommend(request, ids, utilities, self._policy, self._rng, scored.version)
 
-    def session(self, user_id: str, ts: int, query: str | None = None) -> Session:
-        """What is known of the user before `ts`; a query of the request itself is the newest of all."""
+    def session(
+        self, user_id: str, ts: int, query: str | None = None, request_id: str | None = None
+    ) -> Session:
+        """What is known of the user before `ts`; a query of the request itself is the newest of all.
+
+        Less what they did in the request: of a slate that was shown already, it may have been stamped before.
+        """
         state = self._sessions(user_id)
-        session = Session() if state is None else as_of(state, ts, tags=self._assortment.tags)
+        session = Session() if state is None else as_of(state, ts, request_id, self._assortment.tags)
         return session if query is None else msgspec.structs.replace(session, query=query)
 
     def _top(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ from learner.query import Query
 from schemas.codec import decode, encode
 from schemas.errors import CheckpointRefused
 from schemas.evaluation import Evaluation
-from schemas.events import Impression, Item, ShownItem
+from schemas.events import Click, Impression, Item, ShownItem
 from schemas.labels import LabeledSlate, Outcome, Session
 from schemas.recommendation import Recommendation
 from schemas.record import ID_BYTES
@@ -28,6 +28,7 @@ from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.refresher import AT_ONCE, Refresher, Served
 from stream.serving import ScorerThread, Serving
+from stream.sessions import SessionState, fold
 from tests.worker_fakes import FakeProducer, FakeScorer, Sent, manifest
 
 PATIENCE_S = 60.0
@@ -53,7 +54,13 @@ def label(request_id: str, clicks: dict[str, bool], final: bool = True) -> Label
 class World:
     """Serving and what hangs on it, in memory."""
 
-    def __init__(self, scorer: FakeScorer, executor: ThreadPoolExecutor, now: int = 5_000) -> None:
+    def __init__(
+        self,
+        scorer: FakeScorer,
+        executor: ThreadPoolExecutor,
+        now: int = 5_000,
+        state: SessionState | None = None,
+    ) -> None:
         self.producer = FakeProducer()
         self.scorer = scorer
         self.metrics = Metrics(CollectorRegistry())
@@ -65,7 +72,7 @@ class World:
             scorer=ScorerThread(scorer, executor),
             query=Query,
             utility=lambda probabilities: probabilities[:, 0],
-            sessions=lambda _: None,
+            sessions=lambda _: state,
             assortment=assortment,
             policy=Greedy(),
             rng=np.random.default_rng(0),
@@ -314,6 +321,39 @@ def test_live_evaluation_forgets_what_waits_too_long_and_what_it_never_heard_of(
         live.observe(label(request_id, {"a": True}))
         live.observe(label(request_id, {"a": False}))
     assert live.report({}) == [], "one class only: the second label of `new` came after it was forgotten"
+
+
+def test_an_impression_is_scored_without_its_own_click_whatever_that_was_stamped(executor):
+    """A worker that catches up may read it first, and clocks differ."""
+    asked: list[Query] = []
+
+    class Asked(FakeScorer):
+        def score(self, queries, frozen=False):
+            asked.extend(queries)
+            return super().score(queries, frozen)
+
+    async def scenario() -> None:
+        shown = [ShownItem(item_id="a", position=0)]
+        evaluator.on_event(
+            Impression(event_id="i", request_id="r", user_id="u", ts=9, items=shown, query="jazz")
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            while evaluator._tasks:
+                await asyncio.sleep(0.01)
+
+    state = fold(SessionState(), Click(event_id="c", request_id="r", user_id="u", item_id="a", ts=8))
+    world = World(Asked("a", version="v"), executor, state=state)
+    evaluator = Evaluator(
+        scorer=world.scorer,
+        executor=executor,
+        query=Query,
+        click_column=0,
+        serving=world.serving,
+        outbox=world.outbox,
+        metrics=world.metrics,
+    )
+    asyncio.run(scenario())
+    assert [query.session for query in asked] == [Session(query="jazz")] * 2
 
 
 def test_live_evaluation_judges_what_was_said_of_a_slate_first():

@@ -107,6 +107,8 @@ def test_what_the_user_clicked_is_not_offered_again_and_a_query_of_the_request_c
     assert "c" not in [item.item_id for item in answer.items]
     assert part.session("u", 5_000, query="jazz").query == "jazz"
     assert part.session("u", 20).recent == []
+    assert part.session("u", 5_000, request_id="other").recent[0].item_id == "c"
+    assert part.session("u", 5_000, request_id="r").recent == []
 
 
 def test_requests_that_wait_together_are_scored_together(executor):
