@@ -31,6 +31,7 @@ from stream.agent_lag import AgentLag
 from stream.answering import Answering
 from stream.deadletters import Refusal, refusal
 from stream.inbound import Inbound
+from stream.keys import Keys
 from stream.projection import Projection
 from stream.reading import read, read_erasure, read_item
 from stream.refuser import Refuser
@@ -50,10 +51,11 @@ log = logging.getLogger(__name__)
 class Agents:
     """Registers agents with an app, one method a concern; roles decide which are called."""
 
-    def __init__(self, app: faust.App, prefix: str, refuser: Refuser, lag: AgentLag) -> None:
+    def __init__(self, app: faust.App, prefix: str, refuser: Refuser, keys: Keys, lag: AgentLag) -> None:
         self._app = app
         self._prefix = prefix
         self._refuser = refuser
+        self._keys = keys
         self._lag = lag
 
     def items(self) -> None:
@@ -70,6 +72,7 @@ class Agents:
 
         async def forget_users(stream: Any) -> None:
             async for message, erasure in self._records(stream, read_erasure):
+                self._keys.check(message, erasure)
                 await erase(message.partition, erasure)
 
         self._agent(forget_users, "erasures", ERASURES)
@@ -90,7 +93,8 @@ class Agents:
                 log.error("request not answered", exc_info=task.exception())
 
         async def answer_requests(stream: Any) -> None:
-            async for _, request in self._records(stream, lambda m: read(m, RecommendationRequest)):
+            async for message, request in self._records(stream, lambda m: read(m, RecommendationRequest)):
+                self._keys.check(message, request)
                 await slots.acquire()
                 task = asyncio.create_task(answering.send(request, "request", trace()))
                 tasks.add(task)

@@ -39,6 +39,7 @@ from stream.exploration import EpsilonGreedy
 from stream.folding import PartitionFold
 from stream.garbage import spare_the_old
 from stream.hearing import Hearing
+from stream.keys import Keys
 from stream.labeller import Labeller
 from stream.learner_lag import LearnerLag
 from stream.listener import Listener
@@ -267,7 +268,7 @@ def _agents(core: _Core) -> Agents:
     core.app.on_partitions_revoked.connect(start_over)
     core.app.on_partitions_assigned.connect(start_over)
     core.app.timer(TICK_S)(lag.measure)
-    return Agents(core.app, core.settings.prefix, core.refuser, lag)
+    return Agents(core.app, core.settings.prefix, core.refuser, Keys(core.metrics), lag)
 
 
 def _label(

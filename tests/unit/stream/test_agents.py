@@ -10,6 +10,7 @@ from schemas.codec import encode
 from schemas.events import Erasure
 from stream.agent_lag import AgentLag
 from stream.agents import Agents
+from stream.keys import Keys
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.refuser import Refuser
@@ -22,7 +23,7 @@ class Event:
     def __init__(self, offset: int) -> None:
         value = encode(Erasure(event_id=f"e{offset}", user_id=f"u{offset}", ts=1_000))
         self.message = SimpleNamespace(
-            topic="erasures", partition=0, offset=offset, key=b"u", value=value, headers=(), timestamp=1.0
+            topic="erasures", partition=0, offset=offset, key=b"u0", value=value, headers=(), timestamp=1.0
         )
         self.acknowledged = False
 
@@ -65,10 +66,12 @@ def test_what_an_agent_is_stopped_in_the_midst_of_is_not_acknowledged() -> None:
 
     app, metrics = App(), Metrics(CollectorRegistry())
     refuser = Refuser(Outbox(FakeProducer(), ""), metrics)
-    agents = Agents(app, "", refuser, AgentLag(FakeProgress(), metrics))
+    agents = Agents(app, "", refuser, Keys(metrics), AgentLag(FakeProgress(), metrics))
     agents.erasures(erase)
     events = [Event(number) for number in range(3)]
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(app.agents["erasures"](Stream(events)))
     assert erased == ["u0"]
     assert [event.acknowledged for event in events] == [True, False, False]
+    told = metrics.expose().decode()
+    assert 'freshrank_miskeyed_total{topic="erasures"} 1.0' in told, "only the first is keyed by its user"
