@@ -257,10 +257,13 @@ class Labeler:
         return labels
 
     def _is_of_old_slate(self, due: Due) -> bool:
-        """Whether something was done with a slate of the user's that was forgotten by then."""
+        """Whether something was done with a slate of the user's that was forgotten by then, not long ago.
+
+        Of older ones it depends on when sessions are settled whether they are remembered.
+        """
         times = self._shown_at(due[7], due[3])
-        ages = [due[0] - at for at in times if at < due[0]]
-        return bool(ages) and min(ages) >= 2 * self._longest_ms
+        age = min((due[0] - at for at in times if at < due[0]), default=0)
+        return 2 * self._longest_ms <= age < 3 * self._longest_ms
 
     def _forget(self, until: int) -> None:
         """Learn from the slates whose corrections are over, and let them go."""

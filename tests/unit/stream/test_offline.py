@@ -1,14 +1,19 @@
 """A log labelled offline: the live fold's labels and sessions, and no more memory than what is open."""
 
 import random
+from operator import attrgetter
+
+import pytest
 
 from schemas.codec import encode
+from schemas.labels import FEEDBACK_SURFACE
 from stream.folding import PartitionFold
 from stream.join_settings import JoinSettings
 from stream.offline import NO_CLOCK, TOPICS, label
 from stream.prequential.observer import Observer
 from stream.sessions import SessionState, as_of
 from stream.touches import TOUCH_MS
+from tests.makers import feedback, impression, search
 from tests.synthetic import Habits, log, world
 
 JOIN = JoinSettings(window_ms=60_000, lateness_ms=5_000)
@@ -67,3 +72,13 @@ def test_an_observed_log_knows_the_sessions_that_its_labels_had() -> None:
     asked = EVENTS[-1].ts + 1
     for user_id, state in sessions.items():
         assert observer.session(user_id, asked) == as_of(state, asked)
+
+
+@pytest.mark.parametrize("every", [1, 7, 10**6])
+def test_how_long_an_old_slate_is_known_does_not_depend_on_batches(every: int) -> None:
+    window = JOIN.window_ms
+    said = [feedback("like", n * window // 2, request_id="r") for n in range(3, 11)]
+    around = [search("jazz", ts) for ts in range(0, 20 * window, window // 4)]
+    events = sorted([impression("r", 0), *said, *around], key=attrgetter("ts"))
+    told = [one.observed_ts for one in label(events, new_fold({}), every) if one.surface == FEEDBACK_SURFACE]
+    assert told == [2 * window, 5 * window // 2]
