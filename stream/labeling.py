@@ -10,8 +10,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sized
 from typing import TypeAlias
 
-import msgspec
-
 from schemas.events import Click, Dwell, Feedback, Impression, UserEvent
 from schemas.labels import LabeledSlate, Session
 from schemas.opinions import value
@@ -21,6 +19,7 @@ from stream.evidence import Evidence
 from stream.feedback_slates import label_feedback
 from stream.join_settings import JoinSettings
 from stream.outcomes import trust_in
+from stream.sessions import asking
 from stream.slates import MOST_STRAYS, Durations, Slate, close, correct, engage, pass_over, teach, tell_click
 from stream.verdicts import revoke
 
@@ -188,9 +187,8 @@ class Labeler:
         return None if previous is None else self._close(previous, ts)
 
     def _session(self, shown: Impression) -> Session:
-        """What was known before the impression; a query of its own is the newest of all."""
-        session = self._session_of(shown.user_id, shown.ts, shown.request_id)
-        return session if shown.query is None else msgspec.structs.replace(session, query=shown.query)
+        """What was known before the impression; with a query, if it has one."""
+        return asking(self._session_of(shown.user_id, shown.ts, shown.request_id), shown.query)
 
     def _close(self, slate: Slate, ts: int) -> LabeledSlate | None:
         if slate.closed_ts is not None:

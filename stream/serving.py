@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +17,7 @@ from stream.microbatch import MicroBatcher, QueueFull
 from stream.outbox import Sent
 from stream.popularity import NO_CHECKPOINT, Popularity
 from stream.ranking import eligible, recommend
-from stream.sessions import SessionState, as_of
+from stream.sessions import SessionState, as_of, asking
 
 OVERLOADED = "overloaded"
 """`degraded` of an answer for which the scorer had no time."""
@@ -150,7 +149,7 @@ class Serving:
         """
         state = self._sessions(user_id)
         session = Session() if state is None else as_of(state, ts, request_id, self._assortment.tags)
-        return session if query is None else msgspec.structs.replace(session, query=query)
+        return asking(session, query)
 
     def _top(self) -> Sequence[str]:
         """The popular items, of a moment ago: ranking thousands for every answer would slow them all."""

@@ -44,6 +44,7 @@ QUERY_MS = 1_800_000
 """A search is the query of the moment for half an hour."""
 
 QUERY_CHARS = 256
+"""Of a query so much is told: a longer one would make labels that no topic takes."""
 
 QUERIES = 4
 """At most so many of the last searches are told of."""
@@ -151,6 +152,11 @@ def as_of(state: SessionState, ts: int, request_id: str | None = None, tags: Tag
         return told
     after = _intent(state, state.leanings, counts, glances, ts, request_id, tags)
     return msgspec.structs.replace(told, intent=after)
+
+
+def asking(session: Session, query: str | None) -> Session:
+    """Return the session of who asks that now: what comes with a request is newer than any search."""
+    return session if query is None else msgspec.structs.replace(session, query=query[:QUERY_CHARS])
 
 
 def shown_at(state: SessionState, request_id: str) -> list[int]:

@@ -2,12 +2,14 @@ import pytest
 from msgspec.structs import replace
 
 from learner.ledger import Ledger, task_targets
+from schemas.codec import MAX_BYTES, encode
 from schemas.labels import Session
 from stream.estimates import Estimates
 from stream.evidence import Evidence
 from stream.feedback_slates import feedback_id
 from stream.join_settings import JoinSettings, Rules
 from stream.labeling import Labeler
+from stream.sessions import QUERY_CHARS
 from tests.makers import click, dwell, feedback, impression, search
 
 WINDOW = 1_000
@@ -174,6 +176,13 @@ def test_the_id_of_a_feedback_slate_stays_an_id():
 def test_the_query_of_the_impression_is_the_newest(labeler):
     (label,) = fold(labeler, search("jazz", 0), impression("r", 1, query="chess"), click("r", 2))
     assert label.session.query == "chess"
+
+
+def test_of_the_longest_query_that_a_topic_takes_a_label_tells_what_fits(labeler):
+    longest = "x" * (MAX_BYTES - 1_000)
+    (label,) = fold(labeler, impression("r", 1, query=longest), click("r", 2))
+    assert label.session.query == longest[:QUERY_CHARS]
+    assert len(encode(label)) < MAX_BYTES
 
 
 def test_everything_is_forgotten_in_time(labeler):
