@@ -106,7 +106,9 @@ class Counters:
     def click_rate(self, context: int, without: Counts | None = None) -> float:
         """The smoothed click rate of a context, as it would be without some of its exposures [n, WIDTH]."""
         less = 0.0 if without is None else without.sum(0)
-        own, totals = (self.tables["contexts"][context] - less).tolist(), (self.totals - less).tolist()
+        # A context without a row counts nothing; after a rollback one may count less than these.
+        own = np.maximum(self.tables["contexts"][context] - less, 0).tolist()
+        totals = (self.totals - less).tolist()
         prior = totals[CLICKED] / totals[SHOWN]
         rate: float = (own[CLICKED] + _STRENGTH * prior) / (own[SHOWN] + _STRENGTH)
         return rate
@@ -122,12 +124,15 @@ def rates(
     towards it, so that a row never seen gives zeros; so does what is not known.
     """
     priors = (totals[..., [CLICKED, SATISFIED]] / totals[..., [SHOWN]])[..., None, :]
-    shown = counts[..., :1]
-    smooth = (counts[..., [CLICKED, SATISFIED]] + _STRENGTH * priors) / (shown + _STRENGTH)
+    # What is taken out may have been counted under other attributes: then less is left than nothing.
+    counted = np.maximum(counts[..., :EXPECTED], 0)
+    shown = counted[..., :1]
+    smooth = (counted[..., [CLICKED, SATISFIED]] + _STRENGTH * priors) / (shown + _STRENGTH)
     # A click may be counted before the exposures around it: the rate is kept inside (0, 1).
     log_odds = logit(np.clip(smooth, 1e-3, 1 - 1e-3)) - logit(priors)
-    clicked, expected = counts[..., CLICKED, None], counts[..., EXPECTED, None]
-    lift = np.log((clicked + _LIFT_STRENGTH) / (expected + _LIFT_STRENGTH))
+    # It is taken out at the rate of now, too, which may be far above the one that it was counted at.
+    clicked, expected = counted[..., CLICKED, None], counts[..., EXPECTED, None]
+    lift = np.log((clicked + _LIFT_STRENGTH) / np.maximum(expected + _LIFT_STRENGTH, 1))
     features = np.concatenate([np.log1p(shown), log_odds, lift], axis=-1)
     return np.where(known[..., None], features, 0.0).astype(np.float32)
 

@@ -1,5 +1,6 @@
 """What an example is encoded with: the counts of others, never what became of its own slate."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -88,3 +89,36 @@ def test_what_is_taken_back_is_nearly_as_if_it_had_never_been_counted() -> None:
     taken(untold, label("r", 2, outcome("b", clicked=False)))
     probes = [taken(taker, label("later", 2, outcome("c", clicked=False))) for taker in (told, untold)]
     assert probes[0].encoded.features == pytest.approx(probes[1].encoded.features, abs=0.02)
+
+
+def test_an_item_may_get_other_tags_between_the_revisions_of_its_slate() -> None:
+    """What it counted under the old ones is not in the counts of the new ones."""
+    taker = intake()
+    shown = [outcome(item, clicked=False, final=False) for item in "abc"]
+    taken(taker, label("r", 0, *shown))
+    retagged = [msgspec.structs.replace(item, tags=["new"]) for item in CATALOGUE]
+    taker._knowledge.catalogue.put(retagged)
+    revised = taken(taker, label("r", 1, *(outcome(item, clicked=False) for item in "abc")))
+    assert np.isfinite(revised.encoded.features).all()
+
+
+def test_a_click_rate_may_rise_between_the_revisions_of_a_slate() -> None:
+    """More clicks are then expected of what is taken out than were of what was counted."""
+    taker = intake()
+    names = [f"n{number}" for number in range(50)]
+    taken(taker, label("r", 0, *(outcome(name, clicked=False, final=False) for name in names)))
+    for number in range(50):
+        taken(taker, label(f"clicked-{number}", 0, outcome("a", clicked=True)))
+    revised = taken(taker, label("r", 1, *(outcome(name, clicked=False) for name in names)))
+    assert np.isfinite(revised.encoded.features).all()
+
+
+@pytest.mark.parametrize("shown", [1, 20, 50])
+def test_a_surface_without_a_row_has_revisions_as_any_other(shown: int) -> None:
+    taker = intake()
+    for number in range(SHAPE.contexts):
+        taker._knowledge.vocabulary.contexts.admit(f"surface={number}")
+    names = [f"n{number}" for number in range(shown)]
+    taken(taker, label("r", 0, *(outcome(name, clicked=False, final=False) for name in names)))
+    revised = taken(taker, label("r", 1, *(outcome(name, clicked=False) for name in names)))
+    assert np.isfinite(revised.encoded.features).all()
