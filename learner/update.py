@@ -142,10 +142,9 @@ class Updater:
         self._move(len(fresh) + len(replayed))
         self.allocator.advance(len(fresh))
         self.steps += 1
-        if allocates:
-            self.allocator.mask()
-            if self.steps % self._settings.allocate_every == 0:
-                self._allocate()
+        self.allocator.mask()  # a snapshot may have dead triplets, whether there are allocations or not
+        if allocates and self.steps % self._settings.allocate_every == 0:
+            self._allocate()
         return Stepped(cost / weight if weight else 0.0, drifted)
 
     @torch.no_grad()
@@ -244,6 +243,7 @@ class Updater:
         state["gamma"] = torch.tensor(
             [self._gamma], dtype=torch.float64
         )  # set at birth, by the directions of then
+        state["orthogonality"] = torch.tensor([self._settings.orthogonality], dtype=torch.float64)
         state["excited"] = torch.tensor([self._excited])
         state["pruned_energy"] = torch.tensor([self.pruned_energy], dtype=torch.float64)
         state["adwin"] = torch.tensor(self._adwin.snapshot(), dtype=torch.float64).reshape(-1, 3)
@@ -264,7 +264,10 @@ class Updater:
                     optimiser,
                     {n.removeprefix(f"{key}."): t for n, t in state.items() if n.startswith(f"{key}.")},
                 )
-            self.steps, self._gamma = int(state["steps"]), float(state["gamma"])
+            self.steps = int(state["steps"])
+            own = self._settings.orthogonality
+            if float(state.get("orthogonality", own)) == own:  # one that is set anew counts from now on
+                self._gamma = float(state["gamma"])
             self._excited = bool(state["excited"])
             self.pruned_energy = float(state["pruned_energy"])
             self._adwin.restore([(int(n), mean, dev) for n, mean, dev in state["adwin"].tolist()])

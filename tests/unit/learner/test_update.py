@@ -110,6 +110,26 @@ def test_closeness_may_be_asked_for_between_two_starts() -> None:
     assert moved[1] < moved[0]
 
 
+def test_orthogonality_may_be_given_up_between_two_starts() -> None:
+    before = learner()
+    drifted(before, born, 160, first=10_000)
+    after = [learner(orthogonality=share) for share in (UpdateSettings.orthogonality, 0.0)]
+    for online in after:
+        online.restore(before.snapshot().payload)
+        drifted(online, born, 160, first=20_000)
+    assert after[0].checkpoint().payload != after[1].checkpoint().payload
+
+
+def test_ranks_stay_where_allocations_end_between_two_starts() -> None:
+    before, after = learner(), learner(allocate_every=0)
+    drifted(before, born, 640, first=10_000)
+    ranks = before.checkpoint().ranks
+    after.restore(before.snapshot().payload)
+    drifted(after, born, 160, first=20_000)
+    assert after.checkpoint().ranks == ranks
+    assert sum(ranks.values()) < len(ranks) * UpdateSettings.rank
+
+
 def test_products_in_bfloat16_learn_the_same() -> None:
     full, half = learner(), learner(bfloat16=True)
     for online in (full, half):
