@@ -130,7 +130,10 @@ class OnlineLearner:
         part = self._shares.admit(slate.user_id, float(example.weights.max(1).sum()))
         if part == 1:
             return example
-        return replace(example, weights=example.weights * np.float32(part)) if part else None
+        if part:
+            return replace(example, weights=example.weights * np.float32(part))
+        self._touch([example])  # it has been counted, and scorers have to know
+        return None
 
     def _still_true(self, example: Example) -> Example:
         return still_true(example, self.knowledge.vocabulary)

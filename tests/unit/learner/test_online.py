@@ -290,6 +290,20 @@ def test_a_checkpoint_holds_no_more_of_a_user_than_their_share_and_the_next_as_m
         assert examples < 0.5 * 120 * 3
 
 
+def test_scorers_hear_of_what_counts_though_its_user_moves_no_more() -> None:
+    online, scorer = learner(settings=replace(SETTINGS, user_share=0.1, replay=0.0)), Scorer(base(), embed)
+    scorer.put_items(ITEMS)
+    online.learn([_by(one, n % 25) for n, one in enumerate(labels(1_000, seed=13))])
+    _publish(online, scorer)
+    heavy = [_renamed(_by(one, 0), 14) for one in labels(300, seed=14)]
+    online.learn([label for label in heavy if "i7" not in label.slate])
+    assert online.learn([label for label in heavy if "i7" in label.slate]).examples == 0
+    _publish(online, scorer)
+    counted = online.knowledge.counters.snapshot()
+    for name, served in scorer.model[1].counters.snapshot().items():
+        np.testing.assert_allclose(served, counted[name], rtol=1e-3)
+
+
 def _renamed(label: LabeledSlate, number: int) -> LabeledSlate:
     return msgspec.structs.replace(label, request_id=f"{label.request_id}-{number}")
 
