@@ -149,20 +149,15 @@ class Affinities:
         summed = np.bincount(np.concatenate(numbers), np.concatenate(weights), rows)
         return summed[:rows].astype(np.float32)
 
-    def fork(self) -> "Affinities":
-        """The same, to be changed apart from this one; what does not change stays shared."""
+    def copy(self) -> "Affinities":
+        """The same, each to be changed apart from the other; what does not change stays shared."""
         other = copy(self)
         other._tables = {name: dict(table) for name, table in self._tables.items()}
-        other._shared = {name: set(table) for name, table in self._tables.items()}
+        for one in (self, other):
+            one._shared = {name: set(table) for name, table in self._tables.items()}
         other._crowded = {name: set(rows) for name, rows in self._crowded.items()}
         other.counts, other._fading = self.counts.copy(), self._fading.copy()
         other._last_ts = self._last_ts.copy()
-        return other
-
-    def copy(self) -> "Affinities":
-        """The same, to be kept while this one changes."""
-        other = self.fork()
-        self._shared = {name: set(table) for name, table in self._tables.items()}
         return other
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:

@@ -51,7 +51,7 @@ class Ranking:
     def fork(self) -> "Ranking":
         """The same, whose affinities change apart from these."""
         other = copy(self)
-        other.affinities = self.affinities.fork()
+        other.affinities = self.affinities.copy()
         other.unpublished = []
         return other
 

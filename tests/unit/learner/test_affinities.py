@@ -1,4 +1,4 @@
-"""What goes together: counted as it comes, forked without harm, restored whole."""
+"""What goes together: counted as it comes, copied without harm, restored whole."""
 
 import numpy as np
 import pytest
@@ -41,15 +41,17 @@ def test_popularity_fades_at_every_speed() -> None:
     assert old == pytest.approx(np.exp([-30, -30 / 7, -1, -30 / 365]), abs=1e-5)
 
 
-def test_a_fork_changes_apart() -> None:
+@pytest.mark.parametrize("changing", [0, 1])
+def test_a_copy_and_what_it_is_of_change_apart(changing: int) -> None:
     affinities = Affinities(8)
     affinities.fold(engagement(1, 2))
-    fork = affinities.fork()
-    before = near(affinities, 2)
-    fork.fold(engagement(1, 2))
-    fork.fold(engagement(3, 2))
-    assert near(affinities, 2) == before != near(fork, 2)
-    assert affinities.counts[1, TOUCHED] == 1
+    both = (affinities, affinities.copy())
+    changed, kept = both[changing], both[1 - changing]
+    before = near(kept, 2)
+    changed.fold(engagement(1, 2))
+    changed.fold(engagement(3, 2))
+    assert near(kept, 2) == before != near(changed, 2)
+    assert kept.counts[1, TOUCHED] == 1
 
 
 def test_nothing_is_left_of_what_is_forgotten_however_many_neighbours_it_had() -> None:
@@ -57,7 +59,7 @@ def test_nothing_is_left_of_what_is_forgotten_however_many_neighbours_it_had() -
     for start in range(2, 902, 20):  # 900 others, of which it keeps the NEIGHBOURS it was nearest to
         affinities.fold(engagement(1, *range(start, start + 20)))
     affinities.fold(engagement(950, 951))
-    kept = affinities.fork()
+    kept = affinities.copy()
     affinities.forget(np.array([1, 951]))
     for table in TABLES:
         left, before = (one.snapshot() for one in (affinities, kept))

@@ -14,6 +14,7 @@ from learner.base import Base, load_base, save_base
 from learner.evaluation import rank_of
 from learner.fitting import BackfillSettings
 from learner.intake import Intake
+from learner.learned_arms import AdaLora
 from learner.ledger import Ledger
 from learner.online import OnlineLearner
 from learner.query import TASKS, Query
@@ -123,6 +124,14 @@ def test_a_base_of_that_kind_is_read_as_it_was_written(tmp_path) -> None:
     for scorer in (Scorer(found, embed), Scorer(base(), embed)):
         scorer.put_items(ITEMS)
     assert found.ranking.keys() == base().ranking.keys()
+
+
+def test_a_copy_goes_on_serving_what_went_together_then() -> None:
+    arm = AdaLora(base(), ITEMS, embed, seed=0, settings=SETTINGS)
+    copy = arm.serving()
+    [before] = copy.score([query(1)])
+    arm.learn(list(ratings(100, seed=9)))
+    np.testing.assert_array_equal(copy.score([query(1)])[0], before)
 
 
 def test_what_goes_with_the_session_comes_first() -> None:
