@@ -33,6 +33,7 @@ class Losses:
 
     def __init__(self) -> None:
         self._since: list[MeanLoss] = []
+        self._back = False  # at weights that were accepted once, and nothing was published since
         self.usual: float | None = None
 
     def add(self, tested: MeanLoss) -> None:
@@ -49,10 +50,14 @@ class Losses:
 
     @property
     def expected(self) -> float | None:
-        """What is usual; before the first checkpoint what the first step met: the base as it was trained."""
-        if self.usual is not None or not self._since:
+        """What is usual, and before the first checkpoint what the first step met, if that was more.
+
+        It met weights that no step has moved yet: the base as it was trained, or those that a learner went
+        back to. What costs much by these is another world; to go back again would lose all labels for ever.
+        """
+        if not self._since or not (self.usual is None or self._back):
             return self.usual
-        return max(self._since[0].loss, KNOWS_NOTHING)
+        return max(self._since[0].loss, KNOWS_NOTHING if self.usual is None else self.usual)
 
     def publish(self) -> None:
         """Begin the next checkpoint: the losses until now become a part of what is usual."""
@@ -61,8 +66,10 @@ class Losses:
             known = tested.loss if self.usual is None else self.usual
             self.usual = _KEPT * known + (1 - _KEPT) * tested.loss
         self._since.clear()
+        self._back = False
 
     def restore(self, usual: float | None) -> None:
         """Go back to what was usual once: what comes must not be judged by losses that went before."""
         self._since.clear()
+        self._back = True
         self.usual = usual
