@@ -19,6 +19,7 @@ from learner.item_vectors import ItemVectors
 from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
+from learner.rows import Vocabulary
 from learner.scoring_state import Numbering, adapter_rank, apply, base_numbering, expected_shapes, reset
 from learner.update import adapted
 from schemas.checkpoint import Manifest
@@ -61,6 +62,7 @@ class Scorer:
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
         self._root = self._frozen  # the present lineage's base; `frozen` stays what it was
         self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
+        self._left_out: dict[str, Item] = {}  # came when every row was another's
         self._serving = self._frozen
 
     @property
@@ -94,6 +96,10 @@ class Scorer:
         read = catalogue.read(items)
         with self._changing:
             rows = torch.from_numpy(catalogue.put(items, read).astype(np.int64))
+            for item, row in zip(items, rows.tolist(), strict=True):
+                self._left_out.pop(item.item_id, None)
+                if not row:
+                    self._left_out[item.item_id] = item
             self._reset_given()
             for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
                 version.items.renew(rows)
@@ -101,6 +107,7 @@ class Scorer:
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the candidates."""
         with self._changing:
+            self._left_out.pop(item_id, None)
             self._knowledge.catalogue.remove(item_id)
 
     def candidate_ids(self) -> list[str]:
@@ -125,16 +132,30 @@ class Scorer:
         ranker = fork(parent.ranker)
         knowledge = parent.knowledge.with_own_counts()
         numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
+        self._put_left_out()
         self._reset_given()
         items = ItemVectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
         if manifest.parent is None:
             self._full = manifest.version, payload
 
+    def _put_left_out(self) -> None:
+        """Take in the items that were left out and have just got a row: the learner gave them another's."""
+        items = self._knowledge.vocabulary.items
+        given = map(items.id_of, self._given("items").tolist())
+        found = [self._left_out.pop(item_id) for item_id in given if item_id in self._left_out]
+        if found:
+            self._knowledge.catalogue.put(found)
+
+    def _given(self, index: str) -> NDArray[np.int64]:
+        """Rows that have just got a new owner."""
+        turnover = self._knowledge.vocabulary.turnovers()[index]
+        return np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0))
+
     def _reset_given(self) -> None:
         """Let the bases know nothing of rows that have just got a new owner."""
-        for index, turnover in self._knowledge.vocabulary.turnovers().items():
-            rows = np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0))
+        for index in Vocabulary.CHANGING:
+            rows = self._given(index)
             for version in (self._frozen, self._root):
                 reset(version.ranker, index, rows)
                 numbering = version.numbering[index]

@@ -155,6 +155,29 @@ def test_rows_of_the_base_go_to_who_comes_when_the_table_is_full(consolidate_eve
     assert resumed.snapshot().payload == online.snapshot().payload
 
 
+def test_an_item_that_comes_when_the_table_is_full_is_served_once_the_learner_has_a_row_for_it() -> None:
+    online, served = OnlineLearner(full(), embed, SETTINGS, seed=0), scorer(full())
+    online.put_items(ITEMS)
+    stream = labels(16, seed=5)
+    _publish(online, served, stream[:8])
+    for one in (online, served):
+        one.remove_item("i7")
+    online.learn([slate for slate in stream[8:] if "i7" not in slate.slate])
+    for one in (online, served):
+        one.put_items([Item(item_id="new", ts=0, title="jazz new", tags=["jazz"])])
+    assert "new" in online.knowledge.catalogue.candidate_ids()
+    _publish(online, served, [])
+    assert served.candidate_ids() == online.knowledge.catalogue.candidate_ids()
+    shown = [msgspec.structs.replace(slate, slate=["new", *slate.slate]) for slate in stream]
+    assert_agree(online, served, shown)
+
+
+def _publish(online: OnlineLearner, served: Scorer, slates: list[LabeledSlate]) -> None:
+    online.learn(slates)
+    draft = online.checkpoint()
+    served.apply(manifest_of(draft), draft.payload)
+
+
 @pytest.mark.parametrize("cut", [3, 9])
 def test_resuming_while_rows_change_owners_equals_running_through(cut: int) -> None:
     settings = replace(SETTINGS, admit_after=2)
