@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import islice
 from threading import Lock
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from learner import checkpoint
 from learner.base import Base
 from learner.batching import collate
-from learner.catalogue import Embed
+from learner.catalogue import Embed, ReadTexts
 from learner.consolidation import consolidate
 from learner.encoding import Encoded
 from learner.item_vectors import ItemVectors
@@ -95,11 +96,7 @@ class Scorer:
         catalogue = self._knowledge.catalogue
         read = catalogue.read(items)
         with self._changing:
-            rows = torch.from_numpy(catalogue.put(items, read).astype(np.int64))
-            for item, row in zip(items, rows.tolist(), strict=True):
-                self._left_out.pop(item.item_id, None)
-                if not row:
-                    self._left_out[item.item_id] = item
+            rows = torch.from_numpy(self._put(items, read))
             self._reset_given()
             for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
                 version.items.renew(rows)
@@ -139,13 +136,24 @@ class Scorer:
         if manifest.parent is None:
             self._full = manifest.version, payload
 
+    def _put(self, items: Sequence[Item], read: ReadTexts | None = None) -> NDArray[np.int64]:
+        rows = self._knowledge.catalogue.put(items, read).astype(np.int64)
+        for item, row in zip(items, rows.tolist(), strict=True):
+            self._left_out.pop(item.item_id, None)
+            if not row:
+                self._left_out[item.item_id] = item
+        return rows
+
     def _put_left_out(self) -> None:
-        """Take in the items that were left out and have just got a row: the learner gave them another's."""
+        """Take in items that were left out: those that the learner gave a row to, and as many as have one."""
         items = self._knowledge.vocabulary.items
-        given = map(items.id_of, self._given("items").tolist())
-        found = [self._left_out.pop(item_id) for item_id in given if item_id in self._left_out]
-        if found:
-            self._knowledge.catalogue.put(found)
+        if not self._left_out or items.turnover is None:
+            return
+        given = [items.id_of(row) for row in self._given("items").tolist()]
+        ids = [item_id for item_id in given if item_id in self._left_out]
+        ids += islice(self._left_out, items.turnover.spare())
+        if ids:
+            self._put([self._left_out[item_id] for item_id in dict.fromkeys(ids)])
 
     def _given(self, index: str) -> NDArray[np.int64]:
         """Rows that have just got a new owner."""

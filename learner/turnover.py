@@ -57,6 +57,14 @@ class Turnover:
             self._given.append(row)
         return row
 
+    def spare(self) -> int:
+        """How many rows could be given away now."""
+        return int(np.count_nonzero(self._free()[1:]))
+
+    def _free(self) -> NDArray[np.bool_]:
+        # Not those of this tick: they may be given away later, and then together with others of it.
+        return ~self._held & (self.touched < self.clock)
+
     def _next(self) -> int | None:
         for _ in range(2):  # a queue, or else a new one: rows may have been touched since it was made
             while self._queue:
@@ -68,8 +76,7 @@ class Turnover:
 
     def _oldest(self) -> list[tuple[int, int]]:
         """Rows that may be given away and when they were touched, the oldest at the end."""
-        # Not those of this tick: they may be given away later, and then together with others of it.
-        free = np.flatnonzero(~self._held & (self.touched < self.clock))
+        free = np.flatnonzero(self._free())
         order = free[np.argsort(self.touched[free], kind="stable")][:_QUEUE]
         oldest = zip(order.tolist(), self.touched[order].tolist(), strict=True)
         return [(row, at) for row, at in oldest if row][::-1]

@@ -172,6 +172,19 @@ def test_an_item_that_comes_when_the_table_is_full_is_served_once_the_learner_ha
     assert_agree(online, served, shown)
 
 
+def test_an_item_that_was_left_out_is_served_once_there_is_room() -> None:
+    """As after a learner went back to when it knew fewer ids."""
+    online, back, served = learner(), learner(), scorer()
+    for batch in batches(10, seed=5):
+        _publish(online, served, batch)
+    new = [Item(item_id=f"new{n}", ts=0, title="jazz new", tags=["jazz"]) for n in range(4)]
+    served.put_items(new)
+    assert "new3" not in served.candidate_ids()
+    back.put_items(new)
+    _publish(back, served, labels(8, seed=6))
+    assert sorted(served.candidate_ids()) == sorted(back.knowledge.catalogue.candidate_ids())
+
+
 def _publish(online: OnlineLearner, served: Scorer, slates: list[LabeledSlate]) -> None:
     online.learn(slates)
     draft = online.checkpoint()
