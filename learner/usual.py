@@ -7,6 +7,9 @@ from typing import Final
 KNOWS_NOTHING: Final = math.log(2)
 """Loss of who knows nothing: what is usual is no less, as long as nothing was published to tell."""
 
+NO_WORLD: Final = math.log(1e6)
+"""Loss of who gave what happened one chance in a million: sound weights cost no more in any world."""
+
 _KEPT: Final = 0.9
 """How much of what was usual stays so with each checkpoint."""
 
@@ -54,10 +57,12 @@ class Losses:
 
         It met weights that no step has moved yet: the base as it was trained, or those that a learner went
         back to. What costs much by these is another world; to go back again would lose all labels for ever.
+        What costs more than any world is poison, whatever it met.
         """
         if not self._since or not (self.usual is None or self._back):
             return self.usual
-        return max(self._since[0].loss, KNOWS_NOTHING if self.usual is None else self.usual)
+        known = KNOWS_NOTHING if self.usual is None else self.usual
+        return max(known, min(self._since[0].loss, NO_WORLD))
 
     def publish(self) -> None:
         """Begin the next checkpoint: the losses until now become a part of what is usual."""
