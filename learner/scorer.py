@@ -63,7 +63,7 @@ class Scorer:
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
         self._root = self._frozen  # the present lineage's base; `frozen` stays what it was
         self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
-        self._left_out: dict[str, Item] = {}  # came when every row was another's
+        self._left_out: dict[str, Item] = {}  # came when every row was another's; the newest
         self._serving = self._frozen
 
     @property
@@ -142,6 +142,8 @@ class Scorer:
             self._left_out.pop(item.item_id, None)
             if not row:
                 self._left_out[item.item_id] = item
+        while len(self._left_out) > len(self._knowledge.catalogue.known):
+            del self._left_out[next(iter(self._left_out))]
         return rows
 
     def _put_left_out(self) -> None:
