@@ -19,11 +19,12 @@ from learner.learned_arms import BATCH, MEASURED_EVERY, Served
 from learner.ledger import Ledger
 from learner.memory import ReplayMemory
 from learner.objective import example_loss
-from learner.online import FULL_EVERY, LEDGER_CAPACITY
+from learner.online import FULL_EVERY
 from learner.packing import EXAMPLES
 from learner.query import Query
 from learner.ranker import TABLES, Ranker
 from learner.scorer import fork, score
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 
@@ -63,7 +64,7 @@ class FineTuned:
         self._knowledge.catalogue.put(items)
         known = self._knowledge
         self._rng = np.random.default_rng(seed)
-        self._intake = Intake(known, Ledger(LEDGER_CAPACITY), self._rng)
+        self._intake = Intake(known, Ledger(UpdateSettings.ledger), self._rng)
         self._memory: ReplayMemory[Example] = ReplayMemory(settings.memory, settings.memory_horizon, EXAMPLES)
         self._ranker = base.ranker()
         self._tables = {table: index for table, index in TABLES.items() if moves(f"{table}.weight")}

@@ -38,8 +38,6 @@ from schemas.labels import LabeledSlate
 FULL_EVERY = 20
 """Every so many checkpoints one is full, so that a scorer starting cold has little to read."""
 
-LEDGER_CAPACITY = 100_000
-
 NEWEST = 4
 """Slates by which a first step is judged: what it has ruined, it has ruined for all."""
 
@@ -62,7 +60,7 @@ class OnlineLearner:
         self.knowledge.vocabulary.turn_over(settings.admit_after, self.knowledge.catalogue.known)
         self._stand_on(base)
         self._rng = np.random.default_rng(seed)
-        self._intake = Intake(self.knowledge, Ledger(LEDGER_CAPACITY), self._rng)
+        self._intake = Intake(self.knowledge, Ledger(settings.ledger), self._rng)
         self._memory: ReplayMemory[Example] = ReplayMemory(
             settings.replay_memory, settings.replay_horizon, EXAMPLES
         )

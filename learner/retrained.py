@@ -13,9 +13,9 @@ from learner.fitting import BackfillSettings
 from learner.intake import Intake
 from learner.learned_arms import Served
 from learner.ledger import Ledger
-from learner.online import LEDGER_CAPACITY
 from learner.query import Query
 from learner.scorer import fork
+from learner.update_settings import UpdateSettings
 from schemas.events import Item
 from schemas.labels import LabeledSlate
 
@@ -37,7 +37,7 @@ class Retrained:
         self._knowledge = base.knowledge(embed)
         self._knowledge.catalogue.put(items)
         known = self._knowledge
-        self._intake = Intake(known, Ledger(LEDGER_CAPACITY), np.random.default_rng(settings.seed))
+        self._intake = Intake(known, Ledger(UpdateSettings.ledger), np.random.default_rng(settings.seed))
         self._ranker = base.ranker()
         self._train = continued(self._ranker, known, settings)
         self._new: list[Example] = []

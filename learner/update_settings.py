@@ -24,6 +24,11 @@ class UpdateSettings:
     step: float = setting(1e-4, "step size of the adapter at 64 slates an update; fewer: by their root less")
     dense_step: float = setting(3e-4, "step size of the small layers, which move in full; fewer: likewise")
     row_step: float = setting(0.005, "step size of the rows of ids")
+    ledger: int = setting(
+        100_000,
+        "slates of which is known what they taught, in up to 1 kB each: no fewer than are shown within two "
+        "windows; revisions of older ones are learned as if they were new",
+    )
     replay: float = setting(0.5, "slates replayed for each new one")
     replay_memory: int = setting(4_096, "slates kept to be replayed")
     replay_horizon: int = setting(16_384, "slates over which the memory of what to replay turns over")
@@ -65,7 +70,7 @@ class UpdateSettings:
     admit_after: int = setting(1, "labels that meet an item or a user before it has a row of its own")
 
     def __post_init__(self) -> None:
-        for name in ("rank", "mean_rank", "replay_memory", "descent_examples", "admit_after"):
+        for name in ("rank", "mean_rank", "ledger", "replay_memory", "descent_examples", "admit_after"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         require(self, "mean_rank", self.mean_rank <= self.rank, f"at most the {self.rank} of birth")
         require(

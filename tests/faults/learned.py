@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from learner import snapshots
 from learner.base import load_base
 from learner.ledger import Ledger
-from learner.online import LEDGER_CAPACITY, OnlineLearner
+from learner.online import OnlineLearner
 from learner.settings import LearnerSettings
 from learner.update_settings import UpdateSettings
 from schemas.labels import LabeledSlate
@@ -41,7 +41,7 @@ def assert_learned_once(site: Site, learner: Process, base: Path) -> None:
 
 def examples_in(labels: Sequence[LabeledSlate]) -> int:
     """How many outcomes there are to learn from, by the learner's own rule, where each label counts once."""
-    ledger = Ledger(LEDGER_CAPACITY)
+    ledger = Ledger(UpdateSettings.ledger)
     return sum(len(ledger.admit(label)) for label in labels)
 
 

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from time import thread_time
 from typing import TypeVar
 
-from learner.online import LEDGER_CAPACITY, OnlineLearner
+from learner.online import OnlineLearner
 from learner.update_settings import UpdateSettings
 from tests.bench.learner.workload import BATCH, FADING, labels, learner
 from tests.bench.report import Figure
@@ -30,7 +30,7 @@ def trainer_snapshots(short: bool) -> Iterator[Figure]:
         size = sum(map(len, state.parts()))
         copied.append(1e3 * (between - before))
         encoded.append(1e3 * (thread_time() - between))
-    note = f"{size / 1e6:.0f} MB: {LEDGER_CAPACITY:,} slates in the ledger, the replay memory full"
+    note = f"{size / 1e6:.0f} MB: {UpdateSettings.ledger:,} slates in the ledger, the replay memory full"
     yield Figure(row="snapshot", what="adds to its step, CPU", unit="ms", runs=copied, note=note)
     yield Figure(row="snapshot", what="encoding it, on another thread, CPU", unit="ms", runs=encoded)
 
@@ -38,7 +38,7 @@ def trainer_snapshots(short: bool) -> Iterator[Figure]:
 def _fill(online: OnlineLearner) -> None:
     """Let ledger and replay memory be as full as after a day, of what they hold already."""
     state = online.snapshot()
-    ledger = state.ledger | _repeated(state.ledger, LEDGER_CAPACITY - len(state.ledger))
+    ledger = state.ledger | _repeated(state.ledger, UpdateSettings.ledger - len(state.ledger))
     memory = list(islice(cycle(state.memory), UpdateSettings().replay_memory))
     online.restore(replace(state, ledger=ledger, memory=memory).payload)
 

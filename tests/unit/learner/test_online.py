@@ -123,6 +123,14 @@ def test_a_label_that_comes_twice_at_once_is_told_once() -> None:
     assert learner().learn([*batch, *batch]).label_ids == [label.label_id for label in batch]
 
 
+@pytest.mark.parametrize(("ledger", "learned"), [(16, 0), (15, 1)])
+def test_a_label_counts_once_as_long_as_the_ledger_reaches(ledger: int, learned: int) -> None:
+    online = learner(settings=replace(SETTINGS, ledger=ledger))
+    (slates,) = batches(1, seed=2)
+    online.learn(slates)
+    assert online.learn(slates[:1]).examples == learned * len(slates[0].outcomes)
+
+
 def test_a_scorer_follows_a_chain_of_deltas() -> None:
     online, scorer, arm = learner(), Scorer(base(), embed), AdaLora(base(), ITEMS, embed, seed=0)
     scorer.put_items(ITEMS)
