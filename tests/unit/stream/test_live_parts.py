@@ -297,6 +297,18 @@ def test_the_catalogue_is_known_then_ready_and_follows_removals():
     assert list(scorer.items) == ["a"]
 
 
+def evaluator_of(world: World, executor: ThreadPoolExecutor) -> Evaluator:
+    return Evaluator(
+        scorer=world.scorer,
+        executor=executor,
+        query=Query,
+        click_column=0,
+        serving=world.serving,
+        outbox=world.outbox,
+        metrics=world.metrics,
+    )
+
+
 def test_live_evaluation_tells_a_better_arm_from_a_worse_one():
     live = LiveEvaluation(("online", "frozen"))
     assert live.report({}) == []
@@ -343,15 +355,7 @@ def test_an_impression_is_scored_without_its_own_click_whatever_that_was_stamped
 
     state = fold(SessionState(), Click(event_id="c", request_id="r", user_id="u", item_id="a", ts=8))
     world = World(Asked("a", version="v"), executor, state=state)
-    evaluator = Evaluator(
-        scorer=world.scorer,
-        executor=executor,
-        query=Query,
-        click_column=0,
-        serving=world.serving,
-        outbox=world.outbox,
-        metrics=world.metrics,
-    )
+    evaluator = evaluator_of(world, executor)
     asyncio.run(scenario())
     assert [query.session for query in asked] == [Session(query="jazz")] * 2
 
@@ -370,15 +374,7 @@ def test_live_evaluation_judges_what_was_said_of_a_slate_first():
 
 def test_an_impression_is_scored_by_both_arms_before_its_label(executor):
     async def scenario() -> None:
-        evaluator = Evaluator(
-            scorer=world.scorer,
-            executor=executor,
-            query=Query,
-            click_column=0,
-            serving=world.serving,
-            outbox=world.outbox,
-            metrics=world.metrics,
-        )
+        evaluator = evaluator_of(world, executor)
         shown = [ShownItem(item_id=item, position=place) for place, item in enumerate("ab")]
         evaluator.on_event(Impression(event_id="e", request_id="r", user_id="u", ts=1, items=shown))
         async with asyncio.timeout(PATIENCE_S):
