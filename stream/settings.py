@@ -57,7 +57,9 @@ class Settings(Access):
     )
     base: str = setting("", "directory of the trained base; empty: `base` in the state directory")
     roles: tuple[str, ...] = setting(
-        ROLES, "what this worker does, comma-separated: `label`, `score`, `evaluate`"
+        ROLES,
+        "what the workers of this group do, all alike, comma-separated: `label`, `score` (with `label`, "
+        "which has the sessions), `evaluate`",
     )
     web_host: str = setting("127.0.0.1", "address on which the worker answers HTTP")
     web_port: int = setting(6066, "port on which the worker answers HTTP")
@@ -92,6 +94,10 @@ class Settings(Access):
         require(
             self, "roles", bool(self.roles) and set(self.roles) <= set(ROLES), f"some of {','.join(ROLES)}"
         )
+        # A worker that only scores would know nobody; and Faust gives partitions to those alone that read
+        # all their topics: beside one that only labels, neither would have any.
+        can_score = "score" not in self.roles or "label" in self.roles
+        require(self, "roles", can_score, "label beside score, which answers by its sessions")
         require(self, "web_port", 1 <= self.web_port <= 65535, "a port, 1 to 65535")
         safe = is_loopback(self.web_host) or bool(self.web_token)
         require(self, "web_token", safe, f"a token, as web_host {self.web_host} is not loopback")

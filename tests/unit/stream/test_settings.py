@@ -33,7 +33,7 @@ def test_each_kind_of_value_is_parsed() -> None:
 
 
 def test_the_environment_of_a_child_process_makes_the_same_settings() -> None:
-    settings = Settings(partitions=2, roles=("score",), window_s=1.5, prefix="t.", broker="[::1]:9092")
+    settings = Settings(partitions=2, roles=("label",), window_s=1.5, prefix="t.", broker="[::1]:9092")
     assert Settings.from_env(settings.to_env()) == settings
 
 
@@ -68,6 +68,7 @@ def test_database_and_base_can_be_given() -> None:
         ("windows", "feed=0.0004"),
         ("roles", ""),
         ("roles", "label,cook"),
+        ("roles", "score,evaluate"),
         ("web_port", "0"),
         ("web_port", "70000"),
         ("refresh_k", "501"),
