@@ -168,7 +168,7 @@ TUNED: dict[str, float] = {
 """Another value for every knob but two."""
 
 UNTOLD = {"compile", "ledger"}
-"""The first must tell in the time alone, the second where a slate has several revisions (`test_online.py`)."""
+"""The first must tell in the time alone, the second where slates have revisions (in `test_online.py`)."""
 
 
 def weights_of(**settings: float) -> bytes:
