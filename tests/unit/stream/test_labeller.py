@@ -1,103 +1,15 @@
 import asyncio
 
-from prometheus_client import CollectorRegistry
-
 from schemas.codec import decode, encode
-from schemas.events import Click, Impression, Search, ShownItem, UserEvent
-from schemas.labels import LabeledSlate, Session
+from schemas.events import Click, Search
 from schemas.trace import HEADER, Trace
 from stream.evidence_table import EvidenceTable
-from stream.expiry import ROUND_MS
 from stream.folding import PartitionFold
-from stream.hearing import Hearing
-from stream.inbound import Inbound
-from stream.join_settings import JoinSettings, Rules
-from stream.labeller import LEAD_MS, SLICE, STALLED_MS, Labeller
-from stream.metrics import Metrics
-from stream.outbox import Outbox, Sent
-from stream.partition import Partition
-from stream.refuser import Refuser
-from stream.session_table import SessionTable, SessionView
-from stream.sessions import EXPIRY_MS, SessionState, as_of
-from tests.worker_fakes import FakeProducer, FakeProgress, FakeTable, inbound
-
-JOIN = JoinSettings(window_ms=1_000, lateness_ms=100, rules=Rules(refinements=frozenset({"quick", "delays"})))
-
-
-class Bystander:
-    def __init__(self) -> None:
-        self.events: list[UserEvent] = []
-        self.labels: list[LabeledSlate] = []
-
-    def on_event(self, event: UserEvent) -> None:
-        self.events.append(event)
-
-    def on_label(self, label: LabeledSlate, sent: Sent | None) -> None:
-        self.labels.append(label)
-
-
-class World:
-    """A labeller with everything around it in memory."""
-
-    def __init__(self, slow: bool = False) -> None:
-        self.now = 10_000
-        self.hearing = Hearing(self.now)
-        self.hearing.answered(self.now)
-        self.producer = FakeProducer(slow)
-        self.progress = FakeProgress()
-        self.table = FakeTable()
-        self.evidence = FakeTable("evidence")
-        self.bystander = Bystander()
-        self.metrics = metrics = Metrics(CollectorRegistry())
-        outbox = Outbox(self.producer, prefix="p.")
-        self.sessions = sessions = SessionTable(self.table)
-        view = SessionView(sessions)
-        self.labeller = Labeller(
-            partition=lambda: Partition(PartitionFold(JOIN, view, lambda _: None)),
-            sessions=sessions,
-            evidence=EvidenceTable(self.evidence),
-            outbox=outbox,
-            refuser=Refuser(outbox, metrics),
-            progress=self.progress,  # type: ignore[arg-type]
-            metrics=metrics,
-            clock=lambda: self.now,
-            hearing=self.hearing,
-            listeners=[self.bystander],
-            prefix="p.",
-        )
-
-    def hear(self, *pauses_ms: int) -> None:
-        """Let the broker answer after each of these pauses."""
-        for pause in pauses_ms:
-            self.now += pause
-            self.hearing.answered(self.now)
-
-    async def take(self, *messages: Inbound) -> None:
-        """Hand over messages of one topic."""
-        topic, partition = messages[0].topic, messages[0].partition
-        records = [message._replace(headers=tuple(message.headers.items())) for message in messages]
-        await self.labeller.take(f"p.{topic}", partition, records)
-
-    async def tick(self) -> None:
-        """Let time pass, and commit."""
-        await self.labeller.advance()
-        await self.labeller.commit()
-
-    def labels(self) -> list[LabeledSlate]:
-        return [decode(LabeledSlate, sent.value) for sent in self.producer.on("p.labels")]
-
-
-def shown(ts: int, request_id: str = "r") -> bytes:
-    items = [ShownItem(item_id=item, position=place) for place, item in enumerate("ab")]
-    return encode(
-        Impression(event_id=f"i-{request_id}", request_id=request_id, user_id="user", ts=ts, items=items)
-    )
-
-
-def clicked(ts: int, request_id: str = "r") -> bytes:
-    return encode(
-        Click(event_id=f"c-{request_id}", request_id=request_id, user_id="user", item_id="a", ts=ts)
-    )
+from stream.labeller import LEAD_MS, SLICE, STALLED_MS
+from stream.session_table import SessionTable
+from stream.sessions import EXPIRY_MS, SessionState
+from tests.labeller_world import JOIN, World, clicked, shown
+from tests.worker_fakes import FakeTable, inbound
 
 
 def test_a_click_leaves_at_once_with_its_stamps():
@@ -334,44 +246,6 @@ def test_a_partition_that_went_to_another_worker_is_measured_no_more():
         assert b'partition="3"' not in world.metrics.expose()
 
     asyncio.run(scenario(World()))
-
-
-def test_who_was_erased_stays_so_when_what_they_did_is_read_again_or_only_then():
-    async def read(world: World) -> None:
-        await world.take(inbound("impressions", shown(1_000), offset=4, timestamp=1_000))
-        await world.take(inbound("clicks", clicked(1_100), offset=9, timestamp=1_100))
-        await world.tick()
-
-    async def scenario(world: World, reads: int) -> None:
-        for _ in range(reads):
-            await read(world)
-        world.sessions.erase("user", ts=2_000)
-        world.labeller.start_over()
-        await read(world)
-        state = world.sessions.get("user")
-        assert state is not None
-        assert as_of(state, 9_000) == Session()
-        searched = encode(Search(event_id="s", user_id="user", ts=2_001, query="jazz"))
-        await world.take(inbound("searches", searched, timestamp=2_001))
-        assert as_of(world.sessions.get("user"), 9_000).query == "jazz", "who comes back is known"
-
-    for reads in range(2):
-        asyncio.run(scenario(World(), reads))
-
-
-def test_of_who_was_erased_nothing_is_left_once_nothing_older_can_be_read():
-    async def scenario(world: World) -> None:
-        world.sessions.erase("user", ts=EXPIRY_MS)
-        for number in range(3):
-            ts = EXPIRY_MS + number * ROUND_MS
-            searched = encode(Search(event_id=f"s{number}", user_id="other", ts=ts, query="jazz"))
-            await world.take(inbound("searches", searched, offset=number, timestamp=ts))
-            await world.tick()
-            await world.tick()
-
-    world = World()
-    asyncio.run(scenario(world))
-    assert set(world.table.data) == {b"other"}
 
 
 def test_a_topic_is_not_read_far_ahead_of_another_that_has_more():
