@@ -116,7 +116,7 @@ class FineTuned:
         return sum(p.numel() for p in self._ranker.parameters() if p.requires_grad)
 
     def _learn(self, fresh: Sequence[Example]) -> None:
-        replayed = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
+        replayed = self._memory.sample(self._settings.replay * len(fresh), self._rng)
         self._step([*fresh, *replayed])
         for example in fresh:
             self._memory.add(example, self._rng)

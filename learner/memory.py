@@ -48,11 +48,14 @@ class ReplayMemory(Generic[T]):
         if slot < self.capacity:
             self._items[slot] = self._codec.encode(item)
 
-    def sample(self, n: int, rng: np.random.Generator) -> list[T]:
-        """Draw n items with replacement; none from an empty memory."""
+    def sample(self, n: float, rng: np.random.Generator) -> list[T]:
+        """Draw n items with replacement, a part of one with that probability; none from an empty memory."""
         if not self._items:
             return []
-        return [self._codec.decode(self._items[slot]) for slot in rng.integers(len(self._items), size=n)]
+        whole = int(n)
+        if whole < n:  # to the nearest whole, half an item for each would never be any
+            whole += int(rng.random() < n - whole)
+        return [self._codec.decode(self._items[slot]) for slot in rng.integers(len(self._items), size=whole)]
 
     def snapshot(self) -> list[bytes]:
         """The encoded items."""

@@ -109,7 +109,7 @@ class OnlineLearner:
         fresh = [self._still_true(example) for example in held if example is not None]
         if not fresh:
             return Learned(examples=0, loss=float("nan"), label_ids=new)
-        drawn = self._memory.sample(round(self._settings.replay * len(fresh)), self._rng)
+        drawn = self._memory.sample(self._settings.replay * len(fresh), self._rng)
         replayed = [self._still_true(example) for example in drawn]
         stepped = self._updater.step(fresh, replayed)
         for example in fresh:

@@ -46,6 +46,14 @@ def test_sampling_is_uniform_over_what_is_held_and_repeats_with_the_generator() 
     assert drawn == memory.sample(5000, np.random.default_rng(1))
 
 
+@pytest.mark.parametrize("asked", [0.5, 2.25])
+def test_a_fraction_of_an_item_is_drawn_with_that_probability(asked: float) -> None:
+    memory, rng = filled(5, 5, 5), np.random.default_rng(1)
+    drawn = [len(memory.sample(asked, rng)) for _ in range(4000)]
+    assert set(drawn) == {int(asked), int(asked) + 1}
+    assert np.mean(drawn) == pytest.approx(asked, rel=0.05)
+
+
 def test_an_empty_memory_gives_nothing() -> None:
     assert ReplayMemory(1, 1, NUMBERS).sample(3, np.random.default_rng(0)) == []
 

@@ -42,9 +42,9 @@ def learner(seed: int = 0, settings: UpdateSettings = SETTINGS) -> OnlineLearner
     return online
 
 
-def batches(n: int, seed: int) -> list[list[LabeledSlate]]:
-    stream = labels(16 * n, seed)
-    return [stream[start : start + 16] for start in range(0, len(stream), 16)]
+def batches(n: int, seed: int, size: int = 16) -> list[list[LabeledSlate]]:
+    stream = labels(size * n, seed)
+    return [stream[start : start + size] for start in range(0, len(stream), size)]
 
 
 QUERIES = [
@@ -72,10 +72,10 @@ def test_the_same_seed_and_labels_give_the_same_checkpoints() -> None:
         assert first.checkpoint().version == second.checkpoint().version
 
 
-@pytest.mark.parametrize("cut", [1, 4, 7])
-def test_resuming_a_snapshot_equals_running_through(cut: int) -> None:
+@pytest.mark.parametrize(("cut", "size"), [(1, 16), (4, 16), (7, 16), (5, 1)])
+def test_resuming_a_snapshot_equals_running_through(cut: int, size: int) -> None:
     through, crashed = learner(), learner()
-    stream = batches(8, seed=3)
+    stream = batches(8, seed=3, size=size)
     for batch in stream[:cut]:
         through.learn(batch)
         crashed.learn(batch)
@@ -106,6 +106,20 @@ def test_a_state_stays_that_of_its_moment_while_the_learner_goes_on(settings: Up
 
 def replace_title(item: Item) -> Item:
     return msgspec.structs.replace(item, title=f"{item.title}, again")
+
+
+def test_updates_of_one_slate_replay_as_much_as_larger_ones() -> None:
+    def users_moved(replay: float) -> list[int]:
+        online, moved = learner(settings=replace(SETTINGS, replay=replay)), []
+        for batch in batches(60, seed=3, size=1):
+            online.learn(batch)
+            draft = online.checkpoint()
+            moved += [] if draft.parent is None else [len(draft.weights.numbers["users"])]
+        return moved
+
+    assert set(users_moved(replay=0.0)) == {1}
+    # One of two brings a replayed slate, whose user is mostly, not always, another.
+    assert 0.3 < np.mean(np.array(users_moved(replay=0.5)) == 2) < 0.65
 
 
 def test_a_label_seen_twice_changes_nothing() -> None:
