@@ -55,7 +55,7 @@ class OnlineLearner:
         ranks: Ranks = ALONE,
     ) -> None:
         self._settings, self._seed, self._device, self._ranks = settings, seed, device, ranks
-        self._root = base
+        self._root, self._lineage = base, Lineage()
         self.knowledge = base.knowledge(embed)
         self.knowledge.vocabulary.turn_over(settings.admit_after, self.knowledge.catalogue.known)
         self._stand_on(base)
@@ -73,7 +73,6 @@ class OnlineLearner:
         self._published = 0
         self._draft: Draft | None = None  # the last one made, the next one's parent
         self._folding: Draft | None = None  # to be folded into the base once it is published
-        self._lineage = Lineage()
         self._named: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
 
     @property
@@ -86,6 +85,7 @@ class OnlineLearner:
 
         Returns how many of them stay unknown, because every row of the table is another's.
         """
+        self._consolidate()
         self.knowledge.vocabulary.items.rows([item.item_id for item in items], admit=True)
         self._intake.forget()
         return int((self.knowledge.catalogue.put(items) == 0).sum())
@@ -229,6 +229,7 @@ class OnlineLearner:
         self._stand_on(self._base)
         known = self.knowledge
         known.counters.load(self._base.counts)
+        known.vocabulary.tick()
         apply(self.ranker, known, tensors, base_numbering(known, self._base.ids), full=True)
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
         self._touched = self._everything()
@@ -241,41 +242,42 @@ class OnlineLearner:
     def _consolidate(self) -> None:
         """If a checkpoint is to be folded, go on over the base that it amounts to, with a new adapter.
 
-        Comes before anything else is learned. Rows keep their numbers, and ledger and memory what they hold.
+        Comes before anything else is learned or given a row. Rows keep their numbers, and ledger and memory
+        what they hold.
         """
         draft, self._folding = self._folding, None
         if draft is None:
             return
+        now = self.knowledge.vocabulary.tick() - 1
+        self._lineage = Lineage(folded=draft.version, since=draft.examples_seen, at=now)
         self._stand_on(consolidate(self._base, decode(draft.payload)[0]))
-        self._lineage = Lineage(folded=draft.version, since=draft.examples_seen)
         self._touched = {name: set() for name in Vocabulary.NAMES}
         self._published, self._draft = 0, None
 
     def _stand_on(self, base: Base) -> None:
         self._base = base
-        own = {index: self._renamed(index) for index in Vocabulary.CHANGING}
+        given = {index: self._given_away(index) for index in Vocabulary.CHANGING}
         self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
         if self._settings.compile:
             compile_session(self.ranker)
-        for index, rows in own.items():
+        for index, rows in given.items():
             reset(self.ranker, index, rows)
         self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)
 
-    def _renamed(self, index: str) -> NDArray[np.int64]:
-        """Rows of the base that another id has by now."""
-        owners = zip(self.knowledge.vocabulary.index(index).snapshot(), self._base.ids[index], strict=False)
-        return np.array([row for row, (now, then) in enumerate(owners, start=1) if now != then], np.int64)
-
-    def _is_of_base(self, index: str, number: int) -> bool:
-        ids = self._base.ids.get(index, ())
-        return number <= len(ids) and self.knowledge.vocabulary.index(index).id_of(number) == ids[number - 1]
+    def _given_away(self, index: str) -> NDArray[np.int64]:
+        """Rows that were another's since the base was made, though their owner may have them again."""
+        turnover = self.knowledge.vocabulary.turnovers().get(index)
+        born = np.zeros(0, np.int64) if turnover is None else turnover.born
+        return np.flatnonzero(born[: 1 + len(self._base.ids.get(index, ()))] > self._lineage.at)
 
     def _name(self, touched: Mapping[str, set[int]], anew: bool) -> dict[str, set[int]]:
         """The numbers whose ids a checkpoint must tell: not the base's, nor told since the last full one."""
         names: dict[str, set[int]] = {}
         for index, numbers in touched.items():
             known = set() if anew else self._named[index]
-            names[index] = {n for n in numbers - known if n and not self._is_of_base(index, n)}
+            given = set(self._given_away(index).tolist())
+            base = len(self._base.ids.get(index, ()))
+            names[index] = {n for n in numbers - known if n > base or n in given}
             self._named[index] = known | names[index]
         return names
 
@@ -326,6 +328,7 @@ class OnlineLearner:
             raise SnapshotError(f"snapshot: expected base {self._root.hash}, got {state.words.base}")
         self._check_rank(state.tensors["adapter.tower.text.lam"].numel())
         self._give_rows()
+        self._lineage = state.words.lineage
         self._restore_ids(state)
         self._restore_base(state.base or self._root.payload)
         self._restore_tensors(state.tensors)
@@ -373,7 +376,6 @@ class OnlineLearner:
         self.examples_seen = words.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None
-        self._lineage = words.lineage
         self._shares.restore(words.shares)
 
 

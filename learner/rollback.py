@@ -14,6 +14,7 @@ from learner.adapter import low_rank_layers
 from learner.archive import Whole, republished
 from learner.base import Base, save_base
 from learner.catalogue import Embed
+from learner.compact import numbers_of
 from learner.connections import connect_producer
 from learner.consolidation import consolidate
 from learner.export import export
@@ -49,9 +50,10 @@ def whole_payload(base: Base, chain: Sequence[Whole]) -> bytes:
     """The payload of a full checkpoint, with every row, of the state that a chain leads to."""
     scorer = served_by(base, chain)
     ranker, knowledge = scorer.model
-    own = {index: _gapless(rows, len(scorer.base.ids[index])) for index, rows in scorer.numbering.items()}
+    of_base = {index: len(ids) for index, ids in scorer.base.ids.items()}
+    own = {index: _gapless(rows, of_base[index]) for index, rows in scorer.numbering.items()}
     touched = {index: set(range(1, len(rows))) for index, rows in own.items()}
-    unnamed = {index: _renamed(scorer, index, rows) for index, rows in own.items()}
+    unnamed = {index: touched[index] - _base_still(chain, index, of_base[index]) for index in own}
     return checkpoint.encode(extract(ranker, knowledge, touched, unnamed, True, own).pack(), {})
 
 
@@ -61,10 +63,12 @@ def _gapless(rows: NDArray[np.int64], of_base: int) -> NDArray[np.int64]:
     return np.concatenate([rows[: 1 + of_base], others[others > 0]])
 
 
-def _renamed(scorer: Scorer, index: str, rows: NDArray[np.int64]) -> set[int]:
-    """Numbers that do not stand for what they are in the base."""
-    ids, id_of = scorer.base.ids[index], scorer.model[1].vocabulary.index(index).id_of
-    return {n for n in range(1, len(rows)) if n > len(ids) or id_of(int(rows[n])) != ids[n - 1]}
+def _base_still(chain: Sequence[Whole], index: str, of_base: int) -> set[int]:
+    """Numbers that stand for what they are in the base: no checkpoint since the last full one names them."""
+    last = max(n for n, whole in enumerate(chain) if whole.manifest.parent is None)
+    tensors = (checkpoint.decode(whole.payload)[0] for whole in chain[last:])
+    named = {number for one in tensors for number in numbers_of(one[f"named.{index}"]).tolist()}
+    return set(range(1, 1 + of_base)) - named
 
 
 def folded(base: Base, chain: Sequence[Whole]) -> Base:

@@ -1,6 +1,6 @@
 """Scores candidates with the newest verified checkpoint; a swap changes one reference, between two calls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learner import checkpoint
 from learner.base import Base
@@ -21,7 +22,15 @@ from learner.knowledge import Knowledge
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
 from learner.rows import Vocabulary
-from learner.scoring_state import Numbering, adapter_rank, apply, base_numbering, expected_shapes, reset
+from learner.scoring_state import (
+    Numbering,
+    adapter_rank,
+    apply,
+    base_numbering,
+    expected_shapes,
+    number_again,
+    reset,
+)
 from learner.update import adapted
 from schemas.checkpoint import Manifest
 from schemas.errors import CheckpointRefused
@@ -40,6 +49,10 @@ class _Version:
     knowledge: Knowledge
     numbering: Numbering
     items: ItemVectors
+
+
+_Begun = tuple[Ranker, Knowledge, Numbering]
+"""What a checkpoint is put into: all of it is the new version's own."""
 
 
 class Scorer:
@@ -61,7 +74,6 @@ class Scorer:
         numbering = base_numbering(self._knowledge, base.ids)
         items = ItemVectors(ranker, self._knowledge, device)
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
-        self._root = self._frozen  # the present lineage's base; `frozen` stays what it was
         self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
         self._left_out: dict[str, Item] = {}  # came when every row was another's; the newest
         self._serving = self._frozen
@@ -98,7 +110,7 @@ class Scorer:
         with self._changing:
             rows = torch.from_numpy(self._put(items, read))
             self._reset_given()
-            for version in {id(v): v for v in (self._frozen, self._root, self._serving)}.values():
+            for version in {id(v): v for v in (self._frozen, self._serving)}.values():
                 version.items.renew(rows)
 
     def remove_item(self, item_id: str) -> None:
@@ -123,17 +135,14 @@ class Scorer:
     def _apply(self, manifest: Manifest, payload: bytes) -> None:
         base = self._base_of(manifest)
         tensors = checkpoint.verify(manifest, payload, base.hash, expected_shapes(self._frozen.ranker))
-        if base is not self._base:
-            self._stand_on(base)
-        parent = self._parent(manifest, adapter_rank(tensors))
-        ranker = fork(parent.ranker)
-        knowledge = parent.knowledge.with_own_counts()
-        numbering = apply(ranker, knowledge, tensors, parent.numbering, manifest.parent is None)
+        full = manifest.parent is None
+        ranker, knowledge, before = self._stand_on(base, tensors) if full else self._follow(manifest)
+        numbering = apply(ranker, knowledge, tensors, before, full)
         self._put_left_out()
         self._reset_given()
         items = ItemVectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
-        if manifest.parent is None:
+        if full:
             self._full = manifest.version, payload
 
     def _put(self, items: Sequence[Item], read: ReadTexts | None = None) -> NDArray[np.int64]:
@@ -163,15 +172,15 @@ class Scorer:
         return np.flatnonzero((turnover.born == turnover.clock) & (turnover.born > 0))
 
     def _reset_given(self) -> None:
-        """Let the bases know nothing of rows that have just got a new owner."""
+        """Let the base know nothing of rows that have just got a new owner."""
         for index in Vocabulary.CHANGING:
             rows = self._given(index)
-            for version in (self._frozen, self._root):
-                reset(version.ranker, index, rows)
-                numbering = version.numbering[index]
-                numbering[np.isin(numbering, rows)] = 0
-                if index == "items":
-                    version.items.renew(torch.from_numpy(rows))
+            reset(self._frozen.ranker, index, rows)
+            self._knowledge.forget(index, rows)
+            numbering = self._frozen.numbering[index]
+            numbering[np.isin(numbering, rows)] = 0
+            if index == "items":
+                self._frozen.items.renew(torch.from_numpy(rows))
 
     def _base_of(self, manifest: Manifest) -> Base:
         """The base that a checkpoint stands on: one that is held, or what its `folded` version amounts to.
@@ -196,31 +205,28 @@ class Scorer:
             )
         return base
 
-    def _stand_on(self, base: Base) -> None:
-        """Let a base be the one that checkpoints are over; the one before is held, should they go back."""
+    def _stand_on(self, base: Base, tensors: Mapping[str, Tensor]) -> _Begun:
+        """Begin at the base that a full checkpoint is over; the one before is held, should they go back."""
         knowledge = self._knowledge.with_own_counts()
-        numbering = base_numbering(knowledge, base.ids)
-        for index, ids in base.ids.items():
-            numbering[index][1 : 1 + len(ids)] = knowledge.vocabulary.index(index).rows(ids, admit=True)
-        knowledge.vocabulary.drain()
+        knowledge.vocabulary.tick()
+        numbering = number_again(knowledge, base.ids, tensors)
         self._reset_given()
         knowledge.counters.load_rows(base.counts, numbering)
-        ranker = base.ranker(numbering).to(self._device)
         self._bases = {one.hash: one for one in (self._bases[self._origin], self._base, base)}
         self._base = base
-        items = ItemVectors(ranker, knowledge, self._device)
-        self._root = _Version(None, ranker, knowledge, numbering, items)
+        ranker = adapted(base.ranker(numbering), adapter_rank(tensors), seed=0).to(self._device)
+        return ranker, knowledge, numbering
 
-    def _parent(self, manifest: Manifest, rank: int) -> _Version:
-        if manifest.parent is None:
-            ranker = adapted(self._base.ranker(self._root.numbering), rank, seed=0).to(self._device)
-            return replace(self._root, ranker=ranker)
-        if manifest.parent != self._serving.name:
+    def _follow(self, manifest: Manifest) -> _Begun:
+        """Begin at the serving version, the checkpoint's parent."""
+        serving = self._serving
+        if manifest.parent != serving.name:
             raise CheckpointRefused(
                 f"checkpoint {manifest.version}: expected as its parent the serving version "
-                f"{self._serving.name}, got {manifest.parent}; the next full checkpoint will do"
+                f"{serving.name}, got {manifest.parent}; the next full checkpoint will do"
             )
-        return self._serving
+        serving.knowledge.vocabulary.tick()
+        return fork(serving.ranker), serving.knowledge.with_own_counts(), serving.numbering
 
     def score(self, queries: Sequence[Query], frozen: bool = False) -> list[NDArray[np.float32]]:
         """Probabilities of every task, one array [n candidates, K] a query; `frozen` asks the base."""

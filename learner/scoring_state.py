@@ -1,8 +1,8 @@
 """PURE: what a checkpoint carries: live triplets, and the rows of ids touched since its parent.
 
-Rows travel under the learner's numbers. The base's ids have the same number everywhere; any other is named
-once, in the first checkpoint since the last full one that carries it, and a scorer keeps what each number
-stands for. Tensor names:
+Rows travel under the learner's numbers. The base's ids have the same number everywhere, until one is given
+to another; any other is named once, in the first checkpoint since the last full one that carries it, and a
+scorer keeps what each number stands for. Tensor names:
 `dense.<layer>.<P|lam|Q|live>` or, of a layer that moves in full, `dense.<layer>.delta`; `.steps` behind P, Q
 and delta; `dense.intercept`, `numbers.<index>`, `named.<index>`, `ids.<index>`, `rows.<table>`,
 `steps.<table>`, `counts.<index>`, `powers.<index>`.
@@ -132,7 +132,8 @@ def apply(
 ) -> Numbering:
     """Put a checkpoint's tensors into an adapted ranker and its knowledge, in place.
 
-    `numbering` is that of the checkpoint's parent, or `base_numbering`. Returns the checkpoint's own.
+    `numbering` is that of the checkpoint's parent, or the base's. The vocabulary's clock should have ticked
+    since anything else was applied. Returns the checkpoint's own numbering.
 
     Raises:
         CheckpointRefused: a tensor is missing or does not fit.
@@ -142,7 +143,6 @@ def apply(
         layers = adapted_layers(ranker)
         for name, layer in layers.items():
             _apply_dense(name, layer, tensors)
-        knowledge.vocabulary.tick()
         known = {
             index: _name(ranker, knowledge, index, tensors, numbering[index]) for index in Vocabulary.NAMES
         }
@@ -168,6 +168,28 @@ def base_numbering(knowledge: Knowledge, ids: Mapping[str, Sequence[str]]) -> Nu
         rows, known = knowledge.vocabulary.index(index), ids.get(index, ())
         numbering[index] = np.zeros(rows.capacity, np.int64)
         numbering[index][1 : 1 + len(known)] = rows.rows(known)
+    return numbering
+
+
+def number_again(
+    knowledge: Knowledge, ids: Mapping[str, Sequence[str]], tensors: Mapping[str, Tensor]
+) -> Numbering:
+    """As `base_numbering`, under a full checkpoint: 0 too for numbers that it names, which are another's.
+
+    An id of the base that has lost its row here, but not in the learner, is given one. No row is taken from
+    an id of the checkpoint.
+    """
+    numbering = base_numbering(knowledge, ids)
+    for index, own in numbering.items():
+        rows, known = knowledge.vocabulary.index(index), ids.get(index, ())
+        named = numbers_of(tensors[f"named.{index}"]).numpy()
+        own[named] = 0
+        if rows.turnover is not None:
+            rows.turnover.mark(own)
+            rows.turnover.mark(rows.rows(unpack_ids(tensors[f"ids.{index}"])))
+        lost = np.setdiff1d(np.flatnonzero(own[1 : 1 + len(known)] == 0) + 1, named)
+        own[lost] = rows.rows([known[number - 1] for number in lost], admit=True)
+    knowledge.vocabulary.drain()
     return numbering
 
 

@@ -28,10 +28,12 @@ _TOUCHED = "touched."
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """How the present base came to be: the version folded last, and at how many examples."""
+    """How the present base came to be: the version folded last, at how many examples, and when by the
+    clock of the rows: those given to another since are no longer the base's."""
 
     folded: str | None = None
     since: int = 0
+    at: int = 0
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
