@@ -63,13 +63,14 @@ def lineage(manifests: Mapping[str, Manifest], version: str, base: str) -> list[
     with its own.
 
     Raises:
-        CheckpointRefused: one is not there.
+        CheckpointRefused: one is not there, or several begin as `version` does.
     """
     matches = [name for name in manifests if name.startswith(version)] if version else []
-    if not matches:
-        raise CheckpointRefused(f"models topic: expected version {version!r}, found {len(manifests)} others")
+    if len(matches) != 1:
+        found = " and ".join(matches[:5]) or f"{len(manifests)} others"
+        raise CheckpointRefused(f"models topic: expected one version {version!r}, found {found}")
     chain: list[Manifest] = []
-    name = matches[-1]
+    [name] = matches
     while name:
         if name not in manifests:
             raise CheckpointRefused(f"models topic: expected {name}, on which {version} builds; it is gone")

@@ -138,7 +138,7 @@ def write_log(directory: Path, name: str, records: Iterable[Record], gz: bool = 
     if name not in NAMES:
         raise LogDirectoryError(f"{directory}: expected one of {', '.join(NAMES)}, got {name!r}")
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / (name + SUFFIXES[gz])
+    path = directory / file_of(name, gz)
     count = 0
     with path.open("wb") as raw:
         # No file name and no time in the header: the same records give the same bytes.
@@ -148,6 +148,17 @@ def write_log(directory: Path, name: str, records: Iterable[Record], gz: bool = 
                 out.write(encode(record) + b"\n")
                 count += 1
     return count
+
+
+def file_of(name: str, gz: bool) -> str:
+    """The name of a topic's file in a log directory."""
+    return name + SUFFIXES[gz]
+
+
+def log_files(directory: Path) -> set[str]:
+    """Names of the files of a log that a directory has; none where there is no directory."""
+    every = {file_of(name, gz) for name in NAMES for gz in (False, True)}
+    return {name for name in every if (directory / name).exists()}
 
 
 def _stamps(directory: Path, name: str) -> list[int]:

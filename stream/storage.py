@@ -100,17 +100,16 @@ class Store:
         query = select(tables.models.c.manifest).order_by(tables.models.c.created_ts.desc()).limit(limit)
         return [decode(Manifest, row["manifest"].encode()) for row in self._rows(query)]
 
-    def model(self, version: str) -> Manifest | None:
-        """The checkpoint whose version starts with `version`; the newest, where several do."""
+    def models_named(self, version: str, limit: int = 5) -> list[Manifest]:
+        """The newest `limit` of the checkpoints whose versions start with `version`, newest first."""
         column = tables.models.c
         query = (
             select(column.manifest)
             .where(column.version.startswith(version, autoescape=True))
             .order_by(column.created_ts.desc())
-            .limit(1)
+            .limit(limit)
         )
-        rows = self._rows(query)
-        return decode(Manifest, rows[0]["manifest"].encode()) if rows else None
+        return [decode(Manifest, row["manifest"].encode()) for row in self._rows(query)]
 
     def evaluations_of(self, version: str) -> list[RowMapping]:
         """The metrics of one model version, oldest first."""

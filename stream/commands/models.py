@@ -52,9 +52,13 @@ def list_models(limit: int) -> None:
 @click.argument("version")
 def show(version: str) -> None:
     """Show one checkpoint; VERSION may be shortened."""
-    manifest = _read(lambda store: store.model(version))
-    if manifest is None:
-        raise click.ClickException(f"{version}: no checkpoint has this version; see `freshrank models list`")
+    named = _read(lambda store: store.models_named(version))
+    if len(named) != 1:
+        found = " and ".join(manifest.version for manifest in named) or "none"
+        raise click.ClickException(
+            f"{version}: expected one checkpoint of this version, found {found}; see `freshrank models list`"
+        )
+    [manifest] = named
     table = Table("field", "value", show_header=False)
     for name, value in _fields(manifest):
         table.add_row(name, value)

@@ -30,6 +30,7 @@ from tests.drafts import manifest_of
 from tests.tastes import ITEMS, base, slates, turned
 from tests.tiny import embed
 from tests.unit.learner.test_export import QUERIES
+from tests.worker_fakes import manifest as named
 
 BATCH = 32
 
@@ -144,5 +145,12 @@ def test_versions_are_compared_exported_and_folded(published: Published, tmp_pat
 
 
 def test_a_version_that_is_gone_is_missed_by_name() -> None:
-    with pytest.raises(CheckpointRefused, match="expected version 'abc'"):
+    with pytest.raises(CheckpointRefused, match="expected one version 'abc'"):
         lineage({}, "abc", "base")
+
+
+def test_a_short_version_that_may_be_either_of_two_is_neither() -> None:
+    manifests = {name: named(name) for name in ("abc1", "abc2", "abd3")}
+    with pytest.raises(CheckpointRefused, match="expected one version 'abc', found abc1 and abc2"):
+        lineage(manifests, "abc", "base")
+    assert [one.version for one in lineage(manifests, "abd", "base")] == ["abd3"]

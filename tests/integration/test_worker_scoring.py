@@ -204,4 +204,4 @@ def test_the_registry_lists_what_was_published(cluster: Cluster) -> None:
     assert version in listed.output
     unknown = CliRunner(env=environment).invoke(main, ["models", "show", "ffffffffffffffff"])
     assert unknown.exit_code == 1
-    assert "no checkpoint has this version" in unknown.output
+    assert "expected one checkpoint of this version, found none" in unknown.output

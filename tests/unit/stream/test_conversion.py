@@ -177,6 +177,20 @@ class TestCommand:
         assert result.exit_code == 1
         assert "expected the file interactions.parquet" in result.output
 
+    @pytest.mark.parametrize("another", ["clicks.jsonl.gz", "feedback.jsonl"])
+    def test_does_not_mix_two_logs(self, tmp_path: Path, another: str) -> None:
+        source = TestMovieLens().write(tmp_path, ["1,1,4.0,10"], ["1,Heat (1995),Crime"])
+        log = tmp_path / "log"
+        log.mkdir()
+        (log / another).write_bytes(b"")
+        result = CliRunner().invoke(convert, ["movielens", str(source), str(log)])
+        assert result.exit_code == 1
+        assert f"found {another}" in " ".join(result.output.split())
+        assert [path.name for path in log.iterdir()] == [another]
+        (log / another).unlink()
+        for _ in range(2):
+            assert CliRunner().invoke(convert, ["movielens", str(source), str(log)]).exit_code == 0
+
     def test_is_deterministic(self, tmp_path: Path) -> None:
         source = TestMovieLens().write(tmp_path, ["1,1,4.0,10", "2,1,3.0,10"], ["1,Heat (1995),Crime"])
         for name in ("one", "two"):

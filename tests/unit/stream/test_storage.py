@@ -39,9 +39,9 @@ def test_checkpoints_come_back_whole_and_newest_first(store):
 def test_a_model_is_found_by_the_start_of_its_version(store):
     store.put_model(manifest("abc123"))
     store.put_model(manifest("abd456"))
-    assert store.model("abc") == manifest("abc123")
-    assert store.model("x") is None
-    assert store.model("%") is None
+    assert store.models_named("abc") == [manifest("abc123")]
+    assert len(store.models_named("ab")) == 2
+    assert store.models_named("x") == store.models_named("%") == []
 
 
 def test_reading_a_topic_again_changes_nothing(store):
