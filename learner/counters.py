@@ -33,7 +33,10 @@ class Places(NamedTuple):
 
 
 class Counters:
-    """Counts per row, float32 [capacity, WIDTH] for items, attributes and contexts; totals [WIDTH].
+    """Counts per row, float64 [capacity, WIDTH] for items, attributes and contexts; totals [WIDTH].
+
+    Single precision would stop at 2²⁴ exposures, which a surface has in hours, and round shares of one long
+    before. Checkpoints, which nobody adds to, hold them in less.
 
     An example must be scored with the counts before it is counted: ask `at` first, `add` after.
     """
@@ -44,7 +47,7 @@ class Counters:
         self._vocabulary = vocabulary
         capacities = [vocabulary.index(name).capacity for name in self.NAMES]
         # One behind the other, so that a shown item is read, and counted, in one go.
-        self._all = np.zeros((sum(capacities), WIDTH), np.float32)
+        self._all = np.zeros((sum(capacities), WIDTH), np.float64)
         ends = np.cumsum(capacities).tolist()
         self._starts = dict(zip(self.NAMES, [0, *ends], strict=False))
         self.tables = {
@@ -70,7 +73,7 @@ class Counters:
 
     def snapshot(self) -> dict[str, Counts]:
         """The rows in use of every table, and the totals."""
-        used = {
+        used: dict[str, Counts] = {
             name: table[: len(self._vocabulary.index(name))].copy() for name, table in self.tables.items()
         }
         return used | {"totals": self.totals.copy()}
@@ -95,7 +98,7 @@ class Counters:
 
     def at(self, places: Places) -> NDArray[np.float32]:
         """The counts of this moment, float32 [n, 2 + k, WIDTH]."""
-        return self._all[places.numbers]
+        return self._all[places.numbers].astype(np.float32)
 
     def add(self, places: Places, counts: Counts) -> None:
         """Add counts, [n, WIDTH] for all that an item counts for or [n, 2 + k, WIDTH] for each."""

@@ -136,7 +136,7 @@ class Encoder:
         rows = np.concatenate(each)
         standing = Standing(self._catalogue, self._counters, rows)
         contexts = np.repeat([one.context for one in asked], [len(own) for own in each])
-        here = self._counters.tables["contexts"][contexts, None]
+        here = self._counters.tables["contexts"][contexts, None].astype(np.float32)
         totals = self._counters.totals
         return self._encode(
             asked,

@@ -105,7 +105,7 @@ class Loop:
         if models.wait(STOP_S) and self._unpublished:
             self._publish()
             models.wait(STOP_S)
-        if snapshots.wait(STOP_S) and self._unsaved and not self._unpublished:
+        if snapshots.wait(STOP_S) and self._may_save():
             self._save()
             snapshots.wait(STOP_S)
         logger.info("stopped at offsets %s", self._ports.labels.offsets())
@@ -151,14 +151,16 @@ class Loop:
         now = self._clock()
         if self._unpublished and self._must_publish(now):
             self._publish()
-        # What is not published has not been checked, and must not become what a restart begins with.
-        due = (
-            self._unsaved
-            and not self._unpublished
-            and _passed(self._saved_ms, self._settings.snapshot_s * 1000, now)
-        )
-        if due and self._ports.snapshots.ready:
+        due = _passed(self._saved_ms, self._settings.snapshot_s * 1000, now)
+        if due and self._may_save() and self._ports.snapshots.ready:
             self._save()
+
+    def _may_save(self) -> bool:
+        """What is not published has not been checked, and must not become what a restart begins with.
+
+        Nor must a base whose adapter is to be folded into it: the restarted learner would fold another.
+        """
+        return self._unsaved > 0 and not self._unpublished and not self._online.is_folding
 
     def _must_publish(self, now: int) -> bool:
         """Whether it is time; by examples, the one before is waited for: none is left out."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from learner.adapter import adapter_state, load_adapter_state
 from learner.base import Base, parse_base
 from learner.batching import Example, still_true
+from learner.carried import Carried
 from learner.catalogue import Embed
 from learner.checkpoint import decode
 from learner.compiled_pass import compile_session
@@ -64,8 +65,7 @@ class OnlineLearner:
         self._memory: ReplayMemory[Example] = ReplayMemory(
             settings.replay_memory, settings.replay_horizon, EXAMPLES
         )
-        self._touched: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
-        self._unpublished: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
+        self._carried = Carried()
         self._losses = Losses()
         self._newest: Sequence[Example] = ()
         self._shares = UserShare(settings.user_share)
@@ -73,12 +73,16 @@ class OnlineLearner:
         self._published = 0
         self._draft: Draft | None = None  # the last one made, the next one's parent
         self._folding: Draft | None = None  # to be folded into the base once it is published
-        self._named: dict[str, set[int]] = {name: set() for name in Vocabulary.NAMES}
 
     @property
     def base_hash(self) -> str:
         """The hash of the base that the adapter stands on, consolidated or not."""
         return self._base.hash
+
+    @property
+    def is_folding(self) -> bool:
+        """Whether the last checkpoint is still to become the base: a snapshot would not know of it."""
+        return self._folding is not None
 
     def put_items(self, items: Sequence[Item]) -> int:
         """Add or replace items of the catalogue; many at once are much cheaper than one by one.
@@ -142,16 +146,13 @@ class OnlineLearner:
             if not rows:
                 continue
             self._updater.forget(index, sorted(rows))
-            self._touched[index] |= rows
-            self._unpublished[index] |= rows
-            self._named[index] -= rows
+            self._carried.rename(index, rows)
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
 
     def _publish_recounted(self) -> None:
         """Let counts that changed without an example be published with the next checkpoint."""
         for name, rows in self._intake.recounted.items():
-            self._touched[name] |= rows
-            self._unpublished[name] |= rows
+            self._carried.add(name, rows)
             rows.clear()
 
     def _touch(self, examples: Sequence[Example]) -> None:
@@ -164,8 +165,7 @@ class OnlineLearner:
             "contexts": {example.encoded.context for example in examples},
         }
         for name, rows in touched.items():
-            self._touched[name] |= rows
-            self._unpublished[name] |= rows
+            self._carried.add(name, rows)
 
     def _moved(self, example: Example) -> NDArray[np.int32]:
         """Rows of the items whose vectors or counts an example moves."""
@@ -180,10 +180,12 @@ class OnlineLearner:
         self._give_rows()
         due = self._is_settled()
         full = due or self._published % FULL_EVERY == 0
-        touched = self._everything() if due else self._touched if full else self._unpublished
+        carried = self._carried.touched if full else self._carried.unpublished
+        given = {index: self._given_away(index) for index in Vocabulary.NAMES}
+        rows = self._everything() if due else {name: some - {0} for name, some in carried.items()}
         loss = self._losses.mean
         draft = Draft(
-            weights=extract(self.ranker, self.knowledge, touched, self._name(touched, anew=full), full),
+            weights=extract(self.ranker, self.knowledge, rows, self._carried.name(rows, given, full), full),
             before=None if full or self._draft is None else self._draft.name,
             base=self._base.hash,
             folded=self._lineage.folded,
@@ -197,7 +199,7 @@ class OnlineLearner:
         self._updater.publish()
         self._shares.publish()
         self._published += 1
-        self._unpublished = {name: set() for name in Vocabulary.NAMES}
+        self._carried.publish()
         return draft
 
     def _is_settled(self) -> bool:
@@ -229,10 +231,11 @@ class OnlineLearner:
         self._stand_on(self._base)
         known = self.knowledge
         known.counters.load(self._base.counts)
+        known.counters.tables["items"][np.flatnonzero(self._given_away("items"))] = 0
         known.vocabulary.tick()
         apply(self.ranker, known, tensors, base_numbering(known, self._base.ids), full=True)
         self._intake.given = {name: set() for name in Vocabulary.CHANGING}
-        self._touched = self._everything()
+        self._carried.restore(self._everything())
         self._published, self._draft, self._folding = 0, None, None
         self._losses.restore(None)
 
@@ -251,35 +254,23 @@ class OnlineLearner:
         now = self.knowledge.vocabulary.tick() - 1
         self._lineage = Lineage(folded=draft.version, since=draft.examples_seen, at=now)
         self._stand_on(consolidate(self._base, decode(draft.payload)[0]))
-        self._touched = {name: set() for name in Vocabulary.NAMES}
+        self._carried.restore({})
         self._published, self._draft = 0, None
 
     def _stand_on(self, base: Base) -> None:
         self._base = base
-        given = {index: self._given_away(index) for index in Vocabulary.CHANGING}
         self.ranker = adapted(base.ranker(), self._settings.rank, self._seed).to(self._device)
         if self._settings.compile:
             compile_session(self.ranker)
-        for index, rows in given.items():
-            reset(self.ranker, index, rows)
+        for index in Vocabulary.CHANGING:
+            reset(self.ranker, index, np.flatnonzero(self._given_away(index)))
         self._updater = Updater(self.ranker, self.knowledge, self._settings, self._device, self._ranks)
 
-    def _given_away(self, index: str) -> NDArray[np.int64]:
-        """Rows that were another's since the base was made, though their owner may have them again."""
+    def _given_away(self, index: str) -> NDArray[np.bool_]:
+        """By row of the base: was it another's since, though its owner may have it again?"""
         turnover = self.knowledge.vocabulary.turnovers().get(index)
-        born = np.zeros(0, np.int64) if turnover is None else turnover.born
-        return np.flatnonzero(born[: 1 + len(self._base.ids.get(index, ()))] > self._lineage.at)
-
-    def _name(self, touched: Mapping[str, set[int]], anew: bool) -> dict[str, set[int]]:
-        """The numbers whose ids a checkpoint must tell: not the base's, nor told since the last full one."""
-        names: dict[str, set[int]] = {}
-        for index, numbers in touched.items():
-            known = set() if anew else self._named[index]
-            given = set(self._given_away(index).tolist())
-            base = len(self._base.ids.get(index, ()))
-            names[index] = {n for n in numbers - known if n > base or n in given}
-            self._named[index] = known | names[index]
-        return names
+        rows = 1 + len(self._base.ids.get(index, ()))
+        return np.zeros(rows, np.bool_) if turnover is None else turnover.born[:rows] > self._lineage.at
 
     def snapshot(self) -> TrainerState:
         """All trainer state: whoever restores its payload goes on as if nothing had happened."""
@@ -288,7 +279,7 @@ class OnlineLearner:
         return TrainerState(
             tensors={name: tensor.cpu() for name, tensor in self._tensors()},
             words=self._words(),
-            touched={name: set(rows) for name, rows in self._touched.items()},
+            touched={name: set(rows) for name, rows in self._carried.touched.items()},
             ledger=self._intake.ledger.snapshot(),
             memory=self._memory.snapshot(),
             base=b"" if self._base is self._root else self._base.payload,
@@ -371,8 +362,7 @@ class OnlineLearner:
         self._intake.ledger.restore(state.ledger)
         self._memory.restore(state.memory)
         self._rng.bit_generator.state = json.loads(words.rng)
-        self._touched = {name: set(rows) for name, rows in state.touched.items()}
-        self._unpublished = {name: set() for name in Vocabulary.NAMES}
+        self._carried.restore(state.touched)
         self.examples_seen = words.examples_seen
         # Scorers may be ahead of this state: only a full checkpoint takes them back to it.
         self._published, self._draft, self._folding = 0, None, None

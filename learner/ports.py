@@ -49,6 +49,10 @@ class State(Protocol):
 class Online(Protocol):
     """A learner without wires."""
 
+    @property
+    def is_folding(self) -> bool:
+        """Whether the last checkpoint is still to become the base: a snapshot would not know of it."""
+
     def learn(self, slates: Sequence[LabeledSlate]) -> Learned:
         """Take one step on these labels."""
 

@@ -100,7 +100,9 @@ def extract(
         for table, index in TABLES.items()
     }
     counters = knowledge.counters
-    counts = {index: torch.from_numpy(t[own[index].numpy()]) for index, t in counters.tables.items()}
+    counts = {
+        index: torch.from_numpy(table[own[index].numpy()]).float() for index, table in counters.tables.items()
+    }
     counts["totals"] = torch.from_numpy(counters.totals.copy())
     return Copy(
         dense=dense,

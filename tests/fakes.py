@@ -59,6 +59,7 @@ class FakeOnline:
         self.exploding = frozenset(exploding)
         self.folding = frozenset(folding)
         self.rows = rows
+        self.is_folding = False
         self.weights: list[str] = []
         self.items: dict[str, Item] = {}
 

@@ -122,3 +122,16 @@ def test_a_surface_without_a_row_has_revisions_as_any_other(shown: int) -> None:
     taken(taker, label("r", 0, *(outcome(name, clicked=False, final=False) for name in names)))
     revised = taken(taker, label("r", 1, *(outcome(name, clicked=False) for name in names)))
     assert np.isfinite(revised.encoded.features).all()
+
+
+def test_counts_go_on_where_single_precision_would_stop() -> None:
+    taker = intake()
+    taken(taker, clicked("first"))
+    counters, context = taker._knowledge.counters, taker._encoder.context("feed")
+    counters.tables["contexts"][context] = counters.totals[:] = 2.0**24, 2.0**23, 2.0**22, 2.0**23
+    before = counters.tables["contexts"][context].copy()
+    for number in range(8):
+        taken(taker, label(f"r{number}", 0, outcome("b", clicked=number % 2 == 0)))
+    np.testing.assert_array_equal(counters.tables["contexts"][context, :2] - before[:2], [8, 4])
+    assert counters.tables["contexts"][context, 3] == pytest.approx(before[3] + 4, abs=1e-3)
+    assert counters.click_rate(context) == pytest.approx(0.5)

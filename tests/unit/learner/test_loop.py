@@ -239,6 +239,18 @@ def test_a_new_base_is_in_a_snapshot_before_scorers_hear_of_it() -> None:
     assert world.models.published[-1][0].base == "base'"
 
 
+def test_nothing_is_snapshotted_between_a_checkpoint_and_its_folding() -> None:
+    world = begun(4)
+    world.online.is_folding = True
+    world.steps(3, ms=40_000)
+    world.loop.finish()
+    assert world.models.published
+    assert world.snapshots.written is None
+    world.online.is_folding = False
+    world.steps(1, ms=40_000)
+    assert world.snapshots.written is not None
+
+
 def test_a_new_base_that_cannot_be_kept_is_not_published() -> None:
     world = begun(10, 1, online=lambda: FakeOnline(folding=["r4#0"]))
     world.snapshots.ready = False

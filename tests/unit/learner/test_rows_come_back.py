@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from learner.archive import Whole, republished
+from learner.checkpoint import decode
 from learner.draft import Draft
 from learner.online import OnlineLearner
 from learner.rollback import whole_payload
@@ -105,3 +106,26 @@ def test_a_version_is_the_same_when_it_is_published_again() -> None:
     again.apply(republished(chain[-1], payload, created_ts=0), payload)
     assert online.knowledge.vocabulary.users.lookup(U0) == full().ids["users"].index(U0) + 1
     assert_agree(online, again, [*LOST, *BACK])
+
+
+def test_after_a_rollback_nobody_has_the_counts_of_whose_row_they_took() -> None:
+    online, served = learner(), scorer(full())
+    before = online.checkpoint()
+    gone, row = "i7", online.knowledge.vocabulary.items.lookup("i7")
+    for one in (online, served):
+        one.remove_item(gone)
+    shown = [label for label in LOST if gone not in label.slate]
+    online.learn(shown)
+    first = shown[0].outcomes[0]
+    new = msgspec.structs.replace(
+        shown[0], request_id="new", outcomes=[msgspec.structs.replace(first, item_id="new")], slate=["new"]
+    )
+    online.learn([new])
+    counts = online.knowledge.counters.tables["items"]
+    assert online.knowledge.vocabulary.items.id_of(row) == "new"
+    assert full().counts["items"][row].any()
+    online.roll_back(decode(whole_payload(full(), [Whole(manifest_of(before), before.payload)]))[0])
+    assert not counts[row].any()
+    publish(online, served)
+    ids = served.model[1].vocabulary.items
+    assert not served.model[1].counters.tables["items"][ids.lookup("new")].any()
