@@ -1,10 +1,11 @@
 """SHELL: an older version again: as a base, for scorers, and in the learner's place."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from learner.scorer import Scorer
 from learner.scoring_state import extract
 from learner.settings import LearnerSettings
 from learner.snapshots import newest, write
+from learner.trainer_state import unpack
+from schemas.checkpoint import Manifest
 from schemas.errors import BrokerError, SnapshotError
 
 SEND_S = 60.0
@@ -148,6 +151,30 @@ def rewind(settings: LearnerSettings, base: Base, chain: Sequence[Whole]) -> str
         raise SnapshotError(f"snapshot {snapshot.uri}: expected base {expected}, got {online.base_hash}")
     online.roll_back(checkpoint.decode(whole_payload(base, chain))[0])
     return write(directory, online.snapshot().parts(), snapshot.offsets).uri
+
+
+def begin(settings: LearnerSettings, base: Base, own: Base, version: Manifest) -> str | None:
+    """Let a learner over `own`, into which a version over `base` was folded, begin behind that version.
+
+    Its first snapshot is at the version's offsets: without it the learner would learn again all that is in
+    the base. What the learner over `base` knows of slates goes on, if its newest snapshot is no later: of a
+    slate that was open then, the rest is told as such. Returns where; None if there are snapshots over `own`.
+    """
+    directory = settings.snapshot_dir(own.hash)
+    if newest(directory) is not None:
+        return None
+    state = OnlineLearner(own, _no_text(own), settings, settings.seed).snapshot()
+    words = msgspec.structs.replace(state.words, examples_seen=version.examples_seen)
+    found = newest(settings.snapshot_dir(base.hash))
+    if found is not None and _is_no_later(found[1].offsets, version.offsets):
+        before = unpack(found[0])
+        words = msgspec.structs.replace(words, shares=before.words.shares)
+        state = replace(state, ledger=before.ledger)
+    return write(directory, replace(state, words=words).parts(), version.offsets).uri
+
+
+def _is_no_later(offsets: Mapping[str, int], than: Mapping[str, int]) -> bool:
+    return all(offset <= than.get(partition, 0) for partition, offset in offsets.items())
 
 
 def _no_text(base: Base) -> Embed:

@@ -155,15 +155,18 @@ def rollback(settings: LearnerSettings, version: str) -> None:
 def consolidate(settings: LearnerSettings, version: str, directory: Path) -> None:
     """Fold VERSION into its base, and write the base that comes of it into DIRECTORY.
 
-    Worker and learner start from it with FRESHRANK_BASE. To have a running learner do it by itself, and
-    scorers follow, is a setting of the learner.
+    Worker and learner start from it with FRESHRANK_BASE, the learner behind VERSION: its first snapshot says
+    so. To have a running learner do it by itself, and scorers follow, is a setting of the learner.
     """
     from learner.base import load_base, save_base
-    from learner.rollback import folded
+    from learner.rollback import begin, folded
 
     base = load_base(settings.base_dir)
-    own = folded(base, _fetch(settings, base, version))
+    chain = _fetch(settings, base, version)
+    own = folded(base, chain)
     click.echo(f"{save_base(own, directory)}: base {own.hash}")
+    uri = begin(settings, base, own, chain[-1].manifest)
+    click.echo(f"a learner over it begins with {uri}" if uri else "its learner goes on from what it has")
 
 
 def _fetch(settings: LearnerSettings, base: "Base", version: str) -> "list[Whole]":

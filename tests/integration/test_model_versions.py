@@ -144,6 +144,29 @@ def test_versions_are_compared_exported_and_folded(published: Published, tmp_pat
     assert served_by(base(), chain).version == last
 
 
+@pytest.mark.parametrize("snapshot_offset", [1, 7])
+def test_a_learner_over_a_folded_base_begins_behind_its_version(
+    published: Published, tmp_path: Path, snapshot_offset: int
+) -> None:
+    settings, last = published.settings, published.versions[-1]
+    state = published.online.snapshot()
+    snapshots.write(settings.snapshot_dir(base().hash), state.parts(), {"0": snapshot_offset})
+    published.run("consolidate", last, str(tmp_path / "new"))
+    folded = load_base(tmp_path / "new")
+    found = snapshots.newest(settings.snapshot_dir(folded.hash))
+    assert found is not None
+    assert found[1].offsets == published.last[0].offsets == {"0": 1}
+    online = OnlineLearner(folded, embed, UpdateSettings(), settings.seed)
+    online.restore(found[0])
+    online.put_items(ITEMS)
+    # What is later than the version it must learn, and so must not believe to have learned.
+    known = list(published.online.learned_ids()) if snapshot_offset == 1 else []
+    assert list(online.learned_ids()) == known
+    assert online.examples_seen == published.last[0].examples_seen
+    assert online.learn(slates(BATCH, 3, turned, first=90_000)).examples
+    assert "goes on from what it has" in published.run("consolidate", last, str(tmp_path / "new")).output
+
+
 def test_a_version_that_is_gone_is_missed_by_name() -> None:
     with pytest.raises(CheckpointRefused, match="expected one version 'abc'"):
         lineage({}, "abc", "base")
