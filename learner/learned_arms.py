@@ -47,7 +47,7 @@ class AdaLora:
         settings: UpdateSettings = UpdateSettings(),  # noqa: B008  # frozen
     ) -> None:
         self._learner = OnlineLearner(base, embed, settings, seed)
-        self._learner.knowledge.catalogue.put(items)
+        self._learner.put_items(items)
         self._published: list[int] = []
         self._versions = 0
 

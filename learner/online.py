@@ -21,6 +21,7 @@ from learner.consolidation import consolidate
 from learner.draft import Draft, Learned
 from learner.intake import Intake
 from learner.ledger import Ledger
+from learner.left_out import LeftOut
 from learner.memory import ReplayMemory
 from learner.packing import EXAMPLES
 from learner.ranks import ALONE, Ranks
@@ -61,6 +62,7 @@ class OnlineLearner:
         self.knowledge.vocabulary.turn_over(settings.admit_after, self.knowledge.catalogue.known)
         self._stand_on(base)
         self._rng = np.random.default_rng(seed)
+        self._left_out = LeftOut(self.knowledge.vocabulary.items)
         self._intake = Intake(self.knowledge, Ledger(settings.ledger), self._rng)
         self._memory: ReplayMemory[Example] = ReplayMemory(
             settings.replay_memory, settings.replay_horizon, EXAMPLES
@@ -92,10 +94,11 @@ class OnlineLearner:
         self._consolidate()
         self.knowledge.vocabulary.items.rows([item.item_id for item in items], admit=True)
         self._intake.forget()
-        return int((self.knowledge.catalogue.put(items) == 0).sum())
+        return self._left_out.note(items, self.knowledge.catalogue.put(items))
 
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the catalogue."""
+        self._left_out.remove(item_id)
         self.knowledge.catalogue.remove(item_id)
 
     def learned_ids(self) -> Iterator[str]:
@@ -107,6 +110,8 @@ class OnlineLearner:
         self._consolidate()
         new = list(dict.fromkeys(slate.label_id for slate in slates if slate not in self._intake.ledger))
         taken = self._intake.take(slates)
+        if ready := self._left_out.ready():
+            self.put_items(ready)
         self._give_rows()
         self._publish_recounted()
         held = map(self._hold_back, slates, taken)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import islice
 from threading import Lock
 
 import numpy as np
@@ -19,6 +18,7 @@ from learner.consolidation import consolidate
 from learner.encoding import Encoded
 from learner.item_vectors import ItemVectors
 from learner.knowledge import Knowledge
+from learner.left_out import LeftOut
 from learner.query import TASKS, Query
 from learner.ranker import Ranker
 from learner.rows import Vocabulary
@@ -75,7 +75,7 @@ class Scorer:
         items = ItemVectors(ranker, self._knowledge, device)
         self._frozen = _Version(None, ranker, self._knowledge, numbering, items)
         self._full: tuple[str, bytes] | None = None  # the last full checkpoint, which may come to be folded
-        self._left_out: dict[str, Item] = {}  # came when every row was another's; the newest
+        self._left_out = LeftOut(self._knowledge.vocabulary.items)
         self._serving = self._frozen
 
     @property
@@ -116,7 +116,7 @@ class Scorer:
     def remove_item(self, item_id: str) -> None:
         """Take an item out of the candidates."""
         with self._changing:
-            self._left_out.pop(item_id, None)
+            self._left_out.remove(item_id)
             self._knowledge.catalogue.remove(item_id)
 
     def candidate_ids(self) -> list[str]:
@@ -138,7 +138,8 @@ class Scorer:
         full = manifest.parent is None
         ranker, knowledge, before = self._stand_on(base, tensors) if full else self._follow(manifest)
         numbering = apply(ranker, knowledge, tensors, before, full)
-        self._put_left_out()
+        if ready := self._left_out.ready():
+            self._put(ready)
         self._reset_given()
         items = ItemVectors(ranker, knowledge, self._device)
         self._serving = _Version(manifest.version, ranker, knowledge, numbering, items)
@@ -147,24 +148,8 @@ class Scorer:
 
     def _put(self, items: Sequence[Item], read: ReadTexts | None = None) -> NDArray[np.int64]:
         rows = self._knowledge.catalogue.put(items, read).astype(np.int64)
-        for item, row in zip(items, rows.tolist(), strict=True):
-            self._left_out.pop(item.item_id, None)
-            if not row:
-                self._left_out[item.item_id] = item
-        while len(self._left_out) > len(self._knowledge.catalogue.known):
-            del self._left_out[next(iter(self._left_out))]
+        self._left_out.note(items, rows)
         return rows
-
-    def _put_left_out(self) -> None:
-        """Take in items that were left out: those that the learner gave a row to, and as many as have one."""
-        items = self._knowledge.vocabulary.items
-        if not self._left_out or items.turnover is None:
-            return
-        given = [items.id_of(row) for row in self._given("items").tolist()]
-        ids = [item_id for item_id in given if item_id in self._left_out]
-        ids += islice(self._left_out, items.turnover.spare())
-        if ids:
-            self._put([self._left_out[item_id] for item_id in dict.fromkeys(ids)])
 
     def _given(self, index: str) -> NDArray[np.int64]:
         """Rows that have just got a new owner."""

@@ -185,6 +185,26 @@ def test_an_item_that_was_left_out_is_served_once_there_is_room() -> None:
     assert sorted(served.candidate_ids()) == sorted(back.knowledge.catalogue.candidate_ids())
 
 
+def test_an_item_that_the_learner_left_out_is_learned_with_its_text_once_there_is_a_row() -> None:
+    online, served = OnlineLearner(full(), embed, SETTINGS, seed=0), scorer(full())
+    online.put_items(ITEMS)
+    stream = labels(40, seed=5)
+    _publish(online, served, stream[:8])
+    new = Item(item_id="new", ts=0, title="jazz new", tags=["jazz"])
+    assert online.put_items([new]) == 1
+    served.put_items([new])
+    for one in (online, served):
+        one.remove_item("i7")
+    rest = [slate for slate in stream[8:] if "i7" not in slate.slate]
+    for slate in rest:
+        _publish(online, served, [slate])
+    catalogue, row = online.knowledge.catalogue, online.knowledge.vocabulary.items.lookup("new")
+    assert catalogue.known[row]
+    assert catalogue.text[row].any()
+    shown = [msgspec.structs.replace(slate, slate=["new", *slate.slate]) for slate in rest]
+    assert_agree(online, served, shown)
+
+
 def _publish(online: OnlineLearner, served: Scorer, slates: list[LabeledSlate]) -> None:
     online.learn(slates)
     draft = online.checkpoint()
