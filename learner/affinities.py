@@ -161,7 +161,10 @@ class Affinities:
         return other
 
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
-        """All of it as arrays over the rows in use, `<table>.owner|row|weight` [pairs] among them."""
+        """All of it as arrays over the rows in use, `<table>.owner|row|weight` [pairs] among them.
+
+        `<table>.crowded` are the rows that may have lost a neighbour.
+        """
         used = int(np.flatnonzero(self.counts[:, TOUCHED]).max(initial=-1)) + 1
         state: dict[str, NDArray[np.generic]] = {
             "counts": self.counts[:used].copy(),
@@ -174,6 +177,7 @@ class Affinities:
             state[f"{name}.owner"] = np.repeat(np.array(list(table), np.int32), sizes)
             state[f"{name}.row"] = np.concatenate([np.zeros(0, np.int32), *(rows for rows, _ in near)])
             state[f"{name}.weight"] = np.concatenate([np.zeros(0, np.float32), *(w for _, w in near)])
+            state[f"{name}.crowded"] = np.array(sorted(self._crowded[name]), np.int32)
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -187,4 +191,4 @@ class Affinities:
             parts = zip(np.split(owners, cuts), np.split(rows, cuts), np.split(weights, cuts), strict=True)
             self._tables[name] = {int(o[0]): Neighbours(r, w) for o, r, w in parts if len(o)}
             self._shared[name] = set()
-            self._crowded[name] = {row for row, near in self._tables[name].items() if len(near) == NEIGHBOURS}
+            self._crowded[name] = set(state[f"{name}.crowded"].tolist())

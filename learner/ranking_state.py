@@ -107,4 +107,6 @@ def _renumbered(
         renumbered[f"{table}.owner"] = owners[kept].astype(np.int32)
         renumbered[f"{table}.row"] = rows[kept].astype(np.int32)
         renumbered[f"{table}.weight"] = state[f"{table}.weight"][kept]
+        crowded = own[state[f"{table}.crowded"].astype(np.int64)]
+        renumbered[f"{table}.crowded"] = crowded[crowded > 0].astype(np.int32)
     return renumbered

@@ -86,3 +86,16 @@ def test_restoring_is_as_if_nothing_had_happened() -> None:
     for found, wanted in zip(resumed.near(session, liked, 8), whole.near(session, liked, 8), strict=True):
         assert found == pytest.approx(wanted)
     assert resumed.popularity(np.arange(8), 50) == pytest.approx(whole.popularity(np.arange(8), 50))
+
+
+def test_a_restored_one_knows_who_may_have_lost_a_neighbour() -> None:
+    affinities, resumed = Affinities(1_000), Affinities(1_000)
+    affinities.fold(engagement(2, 1))  # the first to give way, and still names its neighbour
+    for other in range(3, 3 + NEIGHBOURS):
+        for _ in range(2):
+            affinities.fold(engagement(other, 1))
+    affinities.forget(np.array([3]))  # there is one neighbour less than too many
+    resumed.restore(affinities.snapshot())
+    for one in (affinities, resumed):
+        one.forget(np.array([1]))
+        assert near(one, 2)[1] == 0
