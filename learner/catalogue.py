@@ -17,6 +17,9 @@ TAG_SLOTS = 4
 KEY_SLOTS = 4
 SLOTS = TAG_SLOTS + KEY_SLOTS
 NUMBER_SLOTS = 4
+LARGEST = 2e18
+"""A measured number beyond this, either way, counts as this: the square of a difference, 1.6·10³⁷ at most, is
+finite in float32, and so is what base training makes of it. Nanoseconds since the epoch are within."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -115,7 +118,7 @@ class Catalogue:
         numbers = np.zeros(NUMBER_SLOTS, np.float32)
         for slot, key in enumerate(self.keys.numbers):
             value = item.attributes.get(key, 0.0)
-            numbers[slot] = value if is_number(value) else 0.0
+            numbers[slot] = min(max(value, -LARGEST), LARGEST) if is_number(value) else 0.0
         return numbers
 
     def remove(self, item_id: str) -> None:
