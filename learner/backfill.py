@@ -61,7 +61,7 @@ def train_base(
     is all around it, and what the stream moves is its adapter.
 
     Raises:
-        BaseError: there is not a single label to learn from.
+        BaseError: there is not a single label to learn from, or what was learned is not finite.
     """
     progress("encode items", 0, len(items))
     slates = list(slates)
@@ -77,12 +77,28 @@ def train_base(
     held_out_loss = fit.run(examples[:cut], examples[cut:], kept)
     errors = _rating_errors(ranker, knowledge, ratings, cut)
     fit.epoch(examples[cut:])
+    _require_finite(ranker)
     return Trained(
         base=freeze(ranker, knowledge, text_encoder),
         examples=len(examples),
         held_out_loss=held_out_loss,
         ratings=errors,
     )
+
+
+def _require_finite(ranker: Ranker) -> None:
+    """Refuse a base that would answer NaN to everyone, and that no update could mend.
+
+    Raises:
+        BaseError: a weight is not finite.
+    """
+    for name, tensor in ranker.state_dict().items():
+        ruined = tensor[~torch.isfinite(tensor)].flatten()
+        if len(ruined):
+            raise BaseError(
+                f"backfill: expected finite weights after training, got {float(ruined[0])} in {name} "
+                f"({len(ruined)} of {tensor.numel()}); a label of the log may weigh too much"
+            )
 
 
 def _fitted(model: RankerSettings, items: Sequence[Item], slates: Iterable[LabeledSlate]) -> RankerSettings:

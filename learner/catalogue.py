@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ TAG_SLOTS = 4
 KEY_SLOTS = 4
 SLOTS = TAG_SLOTS + KEY_SLOTS
 NUMBER_SLOTS = 4
+LARGEST = 2e18
+"""A measured number beyond this, either way, counts as this: the square of a difference, 1.6·10³⁷ at most, is
+finite in float32, and so is what base training makes of it. Nanoseconds since the epoch are within."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -32,7 +35,8 @@ class ReadTexts(NamedTuple):
 class Keys:
     """The attributes that have a slot each, so that a slot means the same for every item.
 
-    `names` have values that are names, even where a whole number names it; `numbers` are measured: floats.
+    `names` have values that are names, even where a whole number names it. `numbers` are measured: among
+    their values are floats, and the others may be whole, as JavaScript writes 5.0 as 5.
     """
 
     names: tuple[str, ...] = ()
@@ -102,15 +106,19 @@ class Catalogue:
         for slot, tag in enumerate(item.tags[:TAG_SLOTS]):
             slots[slot] = admit(f"tag={tag}")
         for slot, key in enumerate(self.keys.names, start=TAG_SLOTS):
-            if key in item.attributes:
+            if key in item.attributes and not self._measures(key, item.attributes[key]):
                 slots[slot] = admit(f"{key}={item.attributes[key]}")
         return slots
+
+    def _measures(self, key: str, value: Scalar) -> bool:
+        """Whether a value is a number and no name. An older base may list a measured key among the names."""
+        return key in self.keys.numbers and is_number(value)
 
     def _numbers(self, item: Item) -> NDArray[np.float32]:
         numbers = np.zeros(NUMBER_SLOTS, np.float32)
         for slot, key in enumerate(self.keys.numbers):
-            value = item.attributes.get(key)
-            numbers[slot] = value if isinstance(value, float) else 0.0
+            value = item.attributes.get(key, 0.0)
+            numbers[slot] = min(max(value, -LARGEST), LARGEST) if is_number(value) else 0.0
         return numbers
 
     def remove(self, item_id: str) -> None:
@@ -169,18 +177,35 @@ def _is_word(value: Scalar) -> bool:
     return isinstance(value, str) and any(letter.isalpha() for letter in value)
 
 
+def is_number(value: Scalar) -> TypeGuard[int | float]:
+    """Whether a value can be that of a measured key.
+
+    >>> is_number(5), is_number(5.0), is_number("5"), is_number(True)
+    (True, True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def frequent_keys(items: Iterable[Item]) -> Keys:
     """The keys that most items have, as many as have slots; by name where equal.
 
+    A key with a float among its values, most of which are numbers, is measured, and no name.
+
     >>> film = Item(item_id="i", ts=0, title="", attributes={"year": 1995, "share": 0.5})
-    >>> frequent_keys([film])
+    >>> frequent_keys([film, Item(item_id="j", ts=0, title="", attributes={"share": 1})])
     Keys(names=('year',), numbers=('share',))
     """
-    names: Counter[str] = Counter()
-    numbers: Counter[str] = Counter()
+    values: Counter[str] = Counter()
+    numeric: Counter[str] = Counter()
+    fractional: set[str] = set()
     for item in items:
         for key, value in item.attributes.items():
-            (numbers if isinstance(value, float) else names)[key] += 1
+            values[key] += 1
+            numeric[key] += is_number(value)
+            if isinstance(value, float):
+                fractional.add(key)
+    numbers = Counter({key: numeric[key] for key in fractional if 2 * numeric[key] > values[key]})
+    names = Counter({key: count for key, count in values.items() if key not in numbers})
     return Keys(names=_most_frequent(names, KEY_SLOTS), numbers=_most_frequent(numbers, NUMBER_SLOTS))
 
 

@@ -244,6 +244,9 @@ def score(
     encoded = knowledge.encoder.encode_many(asked, vectors)
     probabilities = []
     for part in _parts(encoded):
+        if not any(len(one.rows) for one in part):  # without a session either, there is no item to look up
+            probabilities += [np.zeros((0, len(TASKS)), np.float32) for _ in part]
+            continue
         batch = collate(part, knowledge.catalogue, device, with_text=items is None)
         logits = ranker(batch, None if items is None else items.of(batch.item_rows))
         cuts = np.cumsum([len(one.rows) for one in part])[:-1]
@@ -268,9 +271,9 @@ def _spread(few: NDArray[np.float32], indices: NDArray[np.intp], n: int) -> NDAr
 
 def _parts(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
     parts: list[list[Encoded]] = []
-    pairs = _PAIRS
+    pairs = 0
     for one in encoded:
-        if pairs + len(one.rows) > _PAIRS:
+        if not parts or pairs + len(one.rows) > _PAIRS:
             parts.append([])
             pairs = 0
         parts[-1].append(one)

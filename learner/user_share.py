@@ -20,6 +20,10 @@ YOUNG = 1_000.0
 EQUALS = 2.0
 """Nobody is held to less than so many times an equal share: a service of ten users learns from ten."""
 
+MOST_USERS = 40_000
+"""Beyond so many users those of least weight are forgotten, down to half as many. Users of half a unit each
+are never so many, as `HORIZON` units are halved; users of less would pile up until these are reached."""
+
 _FORGOTTEN = 0.5
 
 
@@ -35,13 +39,25 @@ class Sums:
         return max(0.0, share * max(self.total, YOUNG) - self.weights.get(user_id, 0.0))
 
     def add(self, user_id: str, weight: float) -> None:
-        """Count weight, and fade where there is much."""
+        """Count weight, fade where there is much, and forget some where there are many."""
         self.weights[user_id] = self.weights.get(user_id, 0.0) + weight
         self.total += weight
+        if len(self.weights) > MOST_USERS:
+            self.weights = _heaviest(self.weights, MOST_USERS // 2)
         if self.total >= HORIZON:
             self.total /= 2
             halved = {known: weight / 2 for known, weight in self.weights.items()}
             self.weights = {known: weight for known, weight in halved.items() if weight >= _FORGOTTEN}
+
+
+def _heaviest(weights: dict[str, float], most: int) -> dict[str, float]:
+    """The users of most weight, in their order; of equal ones those that came last.
+
+    >>> _heaviest({"a": 1.0, "b": 2.0, "c": 1.0}, 2)
+    {'b': 2.0, 'c': 1.0}
+    """
+    light = set(sorted(weights, key=weights.__getitem__)[: len(weights) - most])
+    return {user_id: weight for user_id, weight in weights.items() if user_id not in light}
 
 
 class UserShare:

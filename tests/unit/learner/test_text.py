@@ -27,7 +27,7 @@ def test_what_the_disk_does_not_take_is_encoded_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "text.db")) as cache:  # a view cannot be written to
-        cache.execute("CREATE VIEW vectors AS SELECT x'' AS hash, x'' AS vector WHERE 0")
+        cache.execute("CREATE VIEW vectors AS SELECT x'' AS hash, x'' AS vector, 0 AS rowid WHERE 0")
     encoder = TextEncoder(tmp_path)
     with caplog.at_level(logging.WARNING):
         first, second = encoder(["jazz"]), encoder(["jazz"])

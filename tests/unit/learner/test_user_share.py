@@ -1,9 +1,10 @@
 """One user's part of what is learned is bounded; few users learn all the same."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from learner.user_share import HORIZON, YOUNG, UserShare
+from learner.user_share import HORIZON, MOST_USERS, YOUNG, Sums, UserShare
 
 
 def offered(shares: UserShare, users: int, n: int, seed: int = 0, heavy: float = 0.5) -> dict[str, float]:
@@ -76,6 +77,41 @@ def test_the_past_fades():
     before = shares.of("heavy")
     offered(shares, users=100, n=int(2 * HORIZON), heavy=0.0)
     assert shares.of("heavy") < before / 2
+
+
+def many_of_little_weight(shares: UserShare, n: int, first: int = 0) -> list[float]:
+    """What is admitted of so many users with a hundredth of a unit each, and of a heavy one between them."""
+    return [
+        shares.admit("heavy", 1.0) if number % 100 == 0 else shares.admit(f"light-{number}", 0.01)
+        for number in range(first, first + n)
+    ]
+
+
+def test_users_of_little_weight_do_not_pile_up() -> None:
+    shares = UserShare(0.05)
+    for first in range(0, 4 * MOST_USERS, MOST_USERS // 2):
+        many_of_little_weight(shares, MOST_USERS // 2, first)
+        assert all(len(sums.weights) <= MOST_USERS for sums in shares.snapshot())
+
+
+def test_who_moved_much_is_not_forgotten_among_many_who_moved_little() -> None:
+    shares = UserShare(0.05)
+    many_of_little_weight(shares, 3 * MOST_USERS)
+    lately, draft = shares.snapshot()
+    assert lately.weights["heavy"] == draft.weights["heavy"] == pytest.approx(0.05 * lately.total, rel=0.05)
+    assert shares.admit("heavy", 10.0) < 0.1
+    assert shares.admit("newcomer", 10.0) == 1.0
+
+
+def test_resuming_where_users_are_forgotten_equals_running_through() -> None:
+    whole, part = UserShare(0.05), UserShare(0.05)
+    for number in range(6):
+        expected = many_of_little_weight(whole, MOST_USERS // 3, number * MOST_USERS // 3)
+        resumed = UserShare(0.05)
+        resumed.restore(msgspec.json.decode(msgspec.json.encode(part.snapshot()), type=tuple[Sums, Sums]))
+        part = resumed
+        assert many_of_little_weight(part, MOST_USERS // 3, number * MOST_USERS // 3) == expected
+        assert list(part.snapshot()[0].weights.items()) == list(whole.snapshot()[0].weights.items())
 
 
 def test_resuming_equals_running_through():
