@@ -5,14 +5,13 @@ positives of any batch size, and the shortlist that the model would have ranked.
 known to have engaged with is never a negative.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from learner.frequencies import CountMin
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -41,8 +40,8 @@ class Negatives:
 
     def __init__(self, settings: NegativeSettings) -> None:
         self._settings = settings
-        self._frequencies = CountMin()
         self._recent = np.zeros(settings.recent, np.int32)
+        self._times: Counter[int] = Counter()  # how often each row is among the recent
         self._folded = 0
         self._engaged: dict[int, list[int]] = {}
 
@@ -50,8 +49,10 @@ class Negatives:
         """Take notice of an engagement."""
         if not row:
             return
-        self._frequencies.add(np.array([row]))
-        self._recent[self._folded % len(self._recent)] = row
+        place = self._folded % len(self._recent)
+        self._lose(int(self._recent[place]))
+        self._recent[place] = row
+        self._times[row] += 1
         self._folded += 1
         if not user:
             return
@@ -62,6 +63,11 @@ class Negatives:
         if len(self._engaged) > self._settings.users:
             del self._engaged[next(iter(self._engaged))]
 
+    def _lose(self, row: int) -> None:
+        self._times[row] -= 1
+        if self._times[row] <= 0:
+            del self._times[row]
+
     def engaged(self, user: int) -> Ints:
         """Rows that a user, given by row, is known to have engaged with."""
         return np.array(self._engaged.get(user, ()), np.int32)
@@ -70,6 +76,8 @@ class Negatives:
         """Forget items, given by row."""
         self._recent[np.isin(self._recent, rows)] = 0
         gone = set(rows.tolist())
+        for row in gone:
+            self._times.pop(row, None)
         for engaged in self._engaged.values():
             engaged[:] = [row for row in engaged if row not in gone]
 
@@ -82,7 +90,9 @@ class Negatives:
         """Draw from the shortlist and from the stream, neither of it in `excluded`.
 
         `log_q` is of both ways to be drawn together, so that the sum over what was drawn stands for the sum
-        over all that may be. What is drawn and excluded is not drawn again: the others do not come oftener.
+        over all that may be (Bengio and Senécal 2008). An item's share is that among the recent, of which is
+        drawn: by its share of a longer past, what became popular lately would weigh many times itself. What
+        is drawn and excluded is not drawn again: the others do not come oftener.
         """
         settings = self._settings
         hard = shortlist[~np.isin(shortlist, excluded)]
@@ -91,14 +101,15 @@ class Negatives:
         sampled = recent[rng.integers(len(recent), size=settings.sampled)] if len(recent) else recent
         rows = np.concatenate([chosen, sampled[(sampled > 0) & ~np.isin(sampled, excluded)]])
         by_list = np.isin(rows, hard) * (len(chosen) / max(len(hard), 1))
-        expected = by_list + len(sampled) * self._frequencies.shares(rows)
+        times = np.array([self._times.get(row, 0) for row in rows.tolist()])
+        expected = by_list + len(sampled) / max(len(recent), 1) * times
         return Drawn(rows, np.log(expected).astype(np.float32))
 
     def copy(self) -> "Negatives":
         """The same, to be changed apart from these."""
         other = Negatives(self._settings)
-        other._frequencies = self._frequencies.copy()
         other._recent, other._folded = self._recent.copy(), self._folded
+        other._times = self._times.copy()
         other._engaged = {user: engaged.copy() for user, engaged in self._engaged.items()}
         return other
 
@@ -106,7 +117,6 @@ class Negatives:
         """All of it as arrays."""
         engaged = [np.array(rows, np.int32) for rows in self._engaged.values()]
         return {
-            **{f"frequencies.{name}": array for name, array in self._frequencies.snapshot().items()},
             "recent": self._recent.copy(),
             "folded": np.array([self._folded]),
             "users": np.array(list(self._engaged), np.int32),
@@ -116,10 +126,8 @@ class Negatives:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `snapshot` gave."""
-        self._frequencies.restore(
-            {name: state[f"frequencies.{name}"] for name in self._frequencies.snapshot()}
-        )
         self._recent[:] = state["recent"]
+        self._times = Counter(self._recent[self._recent > 0].tolist())
         self._folded = int(state["folded"][0])
         parts = np.split(state["engaged"], np.cumsum(state["sizes"])[:-1])
         users = state["users"].tolist()

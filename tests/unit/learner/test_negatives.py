@@ -66,3 +66,15 @@ def test_restoring_is_as_if_nothing_had_happened() -> None:
     drawn, again = (one.draw(SHORTLIST, NONE, np.random.default_rng(1)) for one in (made, other))
     assert drawn.rows.tolist() == again.rows.tolist()
     assert drawn.log_q == pytest.approx(again.log_q)
+
+
+def test_what_became_popular_lately_stands_for_itself_alone() -> None:
+    rng, made = np.random.default_rng(0), Negatives(NegativeSettings(hard=0, sampled=16, recent=512))
+    for row in [
+        *rng.integers(1, 101, 20_000),
+        *np.where(rng.random(1_000) < 0.2, 101, rng.integers(1, 51, 1_000)),
+    ]:
+        made.fold(0, int(row))
+    drawn = [made.draw(NONE, NONE, rng) for _ in range(2_000)]
+    new = [np.exp(-one.log_q[one.rows == 101]).sum() for one in drawn]
+    assert np.mean(new) == pytest.approx(1, rel=0.05)
