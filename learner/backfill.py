@@ -77,17 +77,16 @@ def train_base(
     held_out_loss = fit.run(examples[:cut], examples[cut:], kept)
     errors = _rating_errors(ranker, knowledge, ratings, cut)
     fit.epoch(examples[cut:])
-    _require_finite(ranker)
     return Trained(
-        base=freeze(ranker, knowledge, text_encoder),
+        base=freeze(_finite(ranker), knowledge, text_encoder),
         examples=len(examples),
         held_out_loss=held_out_loss,
         ratings=errors,
     )
 
 
-def _require_finite(ranker: Ranker) -> None:
-    """Refuse a base that would answer NaN to everyone, and that no update could mend.
+def _finite(ranker: Ranker) -> Ranker:
+    """The ranker, unless it would answer NaN to everyone, which no update could mend.
 
     Raises:
         BaseError: a weight is not finite.
@@ -99,6 +98,7 @@ def _require_finite(ranker: Ranker) -> None:
                 f"backfill: expected finite weights after training, got {float(ruined[0])} in {name} "
                 f"({len(ruined)} of {tensor.numel()}); a label of the log may weigh too much"
             )
+    return ranker
 
 
 def _fitted(model: RankerSettings, items: Sequence[Item], slates: Iterable[LabeledSlate]) -> RankerSettings:

@@ -1,6 +1,6 @@
 """PURE: items that came when every row was another's, and when there is one for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
@@ -31,10 +31,10 @@ class LeftOut:
         """Forget an item: it is no candidate any more."""
         self._items.pop(item_id, None)
 
-    def ready(self) -> list[Item]:
-        """Those that have got a row of their own since, and as many others as there are rows to spare."""
+    def ready(self, given: Iterable[int]) -> list[Item]:
+        """Those that are by now the owners of rows just `given`, and as many as there are rows to spare."""
         if not self._items or self._rows.turnover is None:
             return []
-        own = [item_id for item_id in self._items if self._rows.lookup(item_id)]
+        own = [item_id for item_id in map(self._rows.id_of, given) if item_id in self._items]
         ids = dict.fromkeys([*own, *islice(self._items, self._rows.turnover.spare())])
         return [self._items[item_id] for item_id in ids]

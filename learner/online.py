@@ -110,7 +110,7 @@ class OnlineLearner:
         self._consolidate()
         new = list(dict.fromkeys(slate.label_id for slate in slates if slate not in self._intake.ledger))
         taken = self._intake.take(slates)
-        if ready := self._left_out.ready():
+        if ready := self._left_out.ready(self._intake.given["items"]):
             self.put_items(ready)
         self._give_rows()
         self._publish_recounted()

@@ -138,7 +138,7 @@ class Scorer:
         full = manifest.parent is None
         ranker, knowledge, before = self._stand_on(base, tensors) if full else self._follow(manifest)
         numbering = apply(ranker, knowledge, tensors, before, full)
-        if ready := self._left_out.ready():
+        if ready := self._left_out.ready(self._given("items").tolist()):
             self._put(ready)
         self._reset_given()
         items = ItemVectors(ranker, knowledge, self._device)

@@ -17,11 +17,7 @@ from stream.logs import read_items
 
 
 def backfill(
-    directory: Path,
-    until_ts: int | None,
-    settings: LearnerSettings,
-    join: JoinSettings,
-    progress: Progress,
+    directory: Path, until_ts: int | None, settings: LearnerSettings, join: JoinSettings, progress: Progress
 ) -> Trained:
     """Train a base on the catalogue and the events before `until_ts` (epoch ms; None: all), and keep it.
 

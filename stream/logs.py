@@ -170,7 +170,7 @@ def _find(directory: Path, name: str) -> Path | None:
     """Return the file of that name, with either suffix; None if the log has none."""
     if not directory.is_dir():
         raise LogDirectoryError(f"{directory}: expected a directory, got nothing of that name")
-    found = [path for suffix in SUFFIXES if (path := directory / (name + suffix)).exists()]
+    found = [path for gz in (False, True) if (path := directory / file_of(name, gz)).exists()]
     if len(found) > 1:
         raise LogDirectoryError(
             f"{directory}: expected one file of {name}, got {found[0].name} and {found[1].name}"

@@ -100,14 +100,14 @@ class Store:
         query = select(tables.models.c.manifest).order_by(tables.models.c.created_ts.desc()).limit(limit)
         return [decode(Manifest, row["manifest"].encode()) for row in self._rows(query)]
 
-    def models_named(self, version: str, limit: int = 5) -> list[Manifest]:
-        """The newest `limit` of the checkpoints whose versions start with `version`, newest first."""
+    def models_named(self, version: str) -> list[Manifest]:
+        """The checkpoints whose versions start with `version`, newest first and five at most."""
         column = tables.models.c
         query = (
             select(column.manifest)
             .where(column.version.startswith(version, autoescape=True))
             .order_by(column.created_ts.desc())
-            .limit(limit)
+            .limit(5)
         )
         return [decode(Manifest, row["manifest"].encode()) for row in self._rows(query)]
 
